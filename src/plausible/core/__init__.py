@@ -1,0 +1,70 @@
+"""The nouns: grids, classes, maps, members, cases, rows, catalogues, and the one walk over the members."""
+
+from plausible.core.catalogue import Catalogue, Entry
+from plausible.core.classes import Classes
+from plausible.core.collect import Accumulates, Collected, Statistic, collect, slabs
+from plausible.core.geometry import Geometry
+from plausible.core.maps import LabelMap, ScalarMap
+from plausible.core.members import (
+    ArraySource,
+    LabelSource,
+    Member,
+    MemberInfo,
+    Members,
+    MemberSource,
+    check_labels,
+    check_probabilities,
+)
+from plausible.core.problems import PROBLEMS, InvalidInput, Problem, UnfitEnvironment, missing_extra
+from plausible.core.provenance import (
+    INTENDED_USE,
+    SCHEMA_VERSION,
+    Provenance,
+    command_line,
+    content_key,
+    provenance,
+    sha256_of,
+)
+from plausible.core.scores import SCORE_COLUMNS, Direction, Score, select
+from plausible.core.study import Case, Image, Study
+
+__all__ = [
+    "INTENDED_USE",
+    "PROBLEMS",
+    "SCHEMA_VERSION",
+    "SCORE_COLUMNS",
+    "Accumulates",
+    "ArraySource",
+    "Case",
+    "Catalogue",
+    "Classes",
+    "Collected",
+    "Direction",
+    "Entry",
+    "Geometry",
+    "Image",
+    "InvalidInput",
+    "LabelMap",
+    "LabelSource",
+    "Member",
+    "MemberInfo",
+    "MemberSource",
+    "Members",
+    "Problem",
+    "Provenance",
+    "ScalarMap",
+    "Score",
+    "Statistic",
+    "Study",
+    "UnfitEnvironment",
+    "check_labels",
+    "check_probabilities",
+    "collect",
+    "command_line",
+    "content_key",
+    "missing_extra",
+    "provenance",
+    "select",
+    "sha256_of",
+    "slabs",
+]

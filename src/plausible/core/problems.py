@@ -1,0 +1,101 @@
+"""What can be wrong with data or the machine: one record for `inspect`, for errors and for `failures.csv`.
+
+Every problem has a code, says what was found and what was expected, and the one command that mends it.
+The table `PROBLEMS` is the source of the documentation's page on errors.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PROBLEMS: dict[str, str] = {
+    "E101": "channel suffix written twice",
+    "E102": "a member lacks a case",
+    "E103": "class order differs between members",
+    "E104": "only one member: nothing can disagree",
+    "E105": "two members are copies of each other",
+    "E106": "image without label",
+    "E107": "label without image",
+    "E108": "nothing recognised in this folder",
+    "E109": "image channel missing",
+    "E110": "study file cannot be read",
+    "E201": "grid differs: affine",
+    "E202": "grid differs: shape",
+    "E203": "probabilities do not belong to their segmentation",
+    "E204": "geometry in the header is unusable",
+    "E205": "image has the wrong number of dimensions",
+    "E301": "softmax probabilities do not sum to one",
+    "E302": "probabilities outside 0 to 1",
+    "E303": "label value without a name",
+    "E304": "region classes without an order",
+    "E305": "file is truncated or damaged",
+    "E306": "structure is empty in all members",
+    "E307": "meaning of the last axis was not told",
+    "E308": "number of channels does not fit the classes",
+    "E309": "values are not finite",
+    "E310": "image is constant",
+    "E311": "unreadable classes in dataset.json",
+    "E401": "too few subjects for this statistic",
+    "E501": "dataset cannot be trained on",
+    "E502": "model folder is incomplete or not ours",
+    "E503": "model was trained with other settings",
+    "E901": "an optional package is missing",
+    "E902": "not enough memory",
+    "E903": "output cannot be written",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong: where, what was found, what was expected, and the command that mends it."""
+
+    code: str
+    found: str
+    expected: str
+    fix: str
+    subject: str = ""
+    member: str = ""
+    file: str = ""
+    severity: str = "error"  # "error" stops the case, "warning" does not, "note" informs
+
+    @property
+    def title(self) -> str:
+        """Short name of this kind of problem."""
+        return PROBLEMS[self.code]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain JSON values, with its title and page."""
+        return {**asdict(self), "title": self.title, "url": f"errors/{self.code}"}
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (self.subject, self.member, self.file) if part)
+        lines = [f"{self.code} {self.title}" + (f": {where}" if where else "")]
+        lines += [f"  found     {self.found}", f"  expected  {self.expected}", f"  fix       {self.fix}"]
+        return "\n".join(lines)
+
+
+class InvalidInput(ValueError):
+    """The data cannot be used as they are. Carries the `Problem`; the command line ends with code 4."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
+
+
+class UnfitEnvironment(RuntimeError):
+    """The machine or the installation lacks something. Carries the `Problem`; the command line ends with code 5."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
+
+
+def missing_extra(package: str, *, extra: str) -> UnfitEnvironment:
+    """Return the error that names the command which installs a missing optional package."""
+    return UnfitEnvironment(
+        Problem(
+            code="E901",
+            found=f"the package {package!r} cannot be imported",
+            expected=f"an installation with the extra [{extra}]",
+            fix=f'pip install "plausible[{extra}]"',
+        )
+    )

@@ -1,0 +1,69 @@
+"""Write a file whole or not at all: to a temporary name beside the target, then renamed."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from plausible.core import Problem, UnfitEnvironment
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; when the block ends well it replaces `path`, otherwise it is removed.
+
+    The temporary name keeps the file's ending (writers choose a format by it) and starts with a dot, so that no
+    reader takes it for a result.
+
+    Raises:
+        UnfitEnvironment: E903, the folder cannot be written to or the disk is full.
+    """
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> None:
+    """Write text, whole or not at all."""
+    write_bytes(path, text.encode(encoding))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with two spaces of indent; NaN is refused, because JSON has none."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed run left behind in a folder and its sub-folders."""
+    for path in sorted(folder.rglob(".tmp-*"), reverse=True):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> UnfitEnvironment:
+    return UnfitEnvironment(
+        Problem(
+            code="E903",
+            file=path.name,
+            found=f"{type(error).__name__}: {error.strerror or error}",
+            expected="a folder that can be written to, on a disk with room",
+            fix="choose another output folder with -o, or free some space",
+        )
+    )

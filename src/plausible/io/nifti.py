@@ -1,0 +1,173 @@
+"""NIfTI in and out: arrays with their grid, label maps, and maps as scaled uint16 with a JSON sidecar."""
+
+import gzip
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+
+from plausible.core import Geometry, InvalidInput, LabelMap, Problem, ScalarMap
+from plausible.io.atomic import replacing, write_json
+
+ENDINGS = (".nii.gz", ".nii")
+LEVELS = 65535
+"""Steps of a map stored as uint16: the largest rounding error is the valid range divided by twice this."""
+
+
+def stem(path: Path) -> str:
+    """File name without .nii or .nii.gz."""
+    for ending in ENDINGS:
+        if path.name.endswith(ending):
+            return path.name[: -len(ending)]
+    return path.stem
+
+
+def read_geometry(path: Path) -> tuple[Geometry, tuple[int, ...], bool]:
+    """Read the header only: the grid, the shape as stored, and whether the file holds plain integers.
+
+    Raises:
+        InvalidInput: E204 or E305.
+    """
+    image = _open(path)
+    integer = np.issubdtype(image.get_data_dtype(), np.integer) and _unscaled(image)
+    return _geometry(image, path), tuple(image.shape), bool(integer)
+
+
+def read_nifti(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Read a file whole: the values in the file's own axes (scaling applied) and the grid of its first three axes.
+
+    A 2-D file gets a third axis of one voxel. A float file that was stored as integers with a scale comes as float32.
+
+    Raises:
+        InvalidInput: E305, truncated or damaged; E204, an unusable header.
+    """
+    image = _open(path)
+    geometry = _geometry(image, path)
+    try:
+        values = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path, error) from error
+    if values.dtype == np.float64:
+        values = values.astype(np.float32)
+    return values.reshape(*values.shape, *(1,) * (3 - values.ndim)), geometry
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Read a label map as integers.
+
+    Raises:
+        InvalidInput: E303, values that are not whole numbers; E205, not three axes; and what `read_nifti` raises.
+    """
+    values, geometry = read_nifti(path)
+    if values.ndim > 3 and values.shape[3:] == (1,) * (values.ndim - 3):
+        values = values.reshape(values.shape[:3])
+    if values.ndim != 3:
+        raise InvalidInput(
+            Problem(
+                code="E205",
+                file=path.name,
+                found=f"{values.ndim} axes, shape {values.shape}",
+                expected="a label map with three axes",
+                fix="save one 3-D label map per file",
+            )
+        )
+    whole = np.rint(values)
+    if not np.isfinite(values).all() or (whole != values).any():
+        raise InvalidInput(
+            Problem(
+                code="E303",
+                file=path.name,
+                found="values that are not whole numbers",
+                expected="a label map",
+                fix='if these are probabilities, say values = "probabilities" for this member (or --values probabilities)',
+            )
+        )
+    return whole.astype(np.int32) if values.dtype.kind == "f" else values, geometry
+
+
+def write_label_map(path: Path, labels: LabelMap) -> None:
+    """Write a label map as unsigned integers on the image's own grid."""
+    image = nib.Nifti1Image(labels.values.astype(labels.classes.label_dtype), labels.geometry.affine)
+    _save(image, path, intent="label")
+
+
+def write_scalar_map(path: Path, scalar_map: ScalarMap, *, sidecar: Mapping[str, Any]) -> None:
+    """Write a map as uint16 with a scale over its valid range, or float32 where it is undefined or unbounded.
+
+    One frame gives a 3-D file, several a 4-D one (i j k f). The sidecar of the same name says what it is.
+    """
+    low, high = scalar_map.valid_range
+    values = np.moveaxis(scalar_map.values, 0, -1)
+    values = values[..., 0] if len(scalar_map.frames) == 1 else values
+    if np.isfinite((low, high)).all() and np.isfinite(values).all():
+        slope = (high - low) / LEVELS
+        steps = np.rint((np.clip(values, low, high) - low) / slope).astype(np.uint16)
+        image = nib.Nifti1Image(steps, scalar_map.geometry.affine)
+        image.header.set_slope_inter(slope, low)
+    else:
+        image = nib.Nifti1Image(np.ascontiguousarray(values, dtype=np.float32), scalar_map.geometry.affine)
+    image.header["cal_min"], image.header["cal_max"] = low, high if np.isfinite(high) else float(np.nanmax(values))
+    _save(image, path, intent="estimate")
+    write_json(path.with_name(stem(path) + ".json"), {**describe(scalar_map), **sidecar})
+
+
+def describe(scalar_map: ScalarMap) -> dict[str, Any]:
+    """Return the sidecar's part that the map itself knows."""
+    low, high = scalar_map.valid_range
+    return {
+        "quantity": scalar_map.name,
+        "definition": scalar_map.definition,
+        "unit": scalar_map.unit,
+        "valid_range": [low, high if np.isfinite(high) else None],
+        "frames": [frame for frame in scalar_map.frames if frame],
+    }
+
+
+def _save(image: nib.Nifti1Image, path: Path, *, intent: str) -> None:
+    image.header.set_xyzt_units("mm")
+    image.header.set_intent(intent)
+    image.set_sform(image.affine, code=1)
+    image.set_qform(image.affine, code=1)
+    with replacing(path) as temporary:
+        image.to_filename(str(temporary))
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    try:
+        return nib.load(str(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, ImageFileError, zlib.error, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _geometry(image: nib.Nifti1Image, path: Path) -> Geometry:
+    shape = (*image.shape[:3], 1, 1)[:3] if len(image.shape) < 3 else image.shape[:3]
+    try:
+        return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), image.affine)
+    except InvalidInput as error:
+        problem = error.problem
+        raise InvalidInput(
+            Problem(code=problem.code, file=path.name, found=problem.found, expected=problem.expected, fix=problem.fix)
+        ) from None
+
+
+def _unscaled(image: nib.Nifti1Image) -> bool:
+    slope, inter = image.dataobj.slope, image.dataobj.inter
+    return float(slope) == 1.0 and float(inter) == 0.0
+
+
+def _damaged(path: Path, error: BaseException) -> InvalidInput:
+    return InvalidInput(
+        Problem(
+            code="E305",
+            file=path.name,
+            found=f"{type(error).__name__}: {str(error)[:200]}",
+            expected="a complete NIfTI file",
+            fix="copy or export this file again; remove it to leave the case out",
+        )
+    )
