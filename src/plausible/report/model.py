@@ -3,13 +3,24 @@
 `schema_version` grows by a minor step for additions only. NaN is written as null.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, WithJsonSchema
 
 from plausible.core import INTENDED_USE, SCHEMA_VERSION
 
 State = Literal["review", "pass", "cannot_tell"]
+
+
+def _undefined(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+Quantity: TypeAlias = Annotated[float, BeforeValidator(_undefined), WithJsonSchema({"type": ["number", "null"]})]
+"""A number that may be undefined: NaN in memory, null in JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +53,8 @@ class StructureSummary:
 
     name: str
     volume_ml: Interval
-    member_volumes_ml: tuple[float, ...]
-    expected_volume_ml: float  # sum of the mean probability
+    member_volumes_ml: tuple[Quantity, ...]
+    expected_volume_ml: Quantity  # sum of the mean probability
     volume_cv: float | None
     agreement: float | None  # mean pairwise Dice of the members
     agreement_matrix: tuple[tuple[float | None, ...], ...]  # pairwise Dice, member x member
@@ -51,6 +62,7 @@ class StructureSummary:
     touches_edge: bool
     flags: tuple[str, ...] = ()
     reference: Mapping[str, float | None] = field(default_factory=dict)  # scores against the reference, by measure
+    reference_volume_ml: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +71,8 @@ class SliceProfile:
 
     structure: str
     axis: int
-    uncertain_area_cm2: tuple[float, ...]
-    area_cm2: tuple[float, ...]
+    uncertain_area_cm2: tuple[Quantity, ...]
+    area_cm2: tuple[Quantity, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +105,7 @@ class CaseReport:
     exclusive: bool
     provenance: Mapping[str, Any]
     methods: str = ""
+    hard_members: bool = False  # members are label maps: the mean probability is a share of votes
     image: tuple[str, ...] = ()  # image files, relative to the run's folder where possible
     calibration: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
@@ -121,11 +134,11 @@ class Reliability:
     """Reliability diagram of one class or of the top label: per bin the confidence, the accuracy and the share of voxels."""
 
     name: str
-    confidence: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    share: tuple[float, ...]
+    confidence: tuple[Quantity, ...]
+    accuracy: tuple[Quantity, ...]
+    low: tuple[Quantity, ...]
+    high: tuple[Quantity, ...]
+    share: tuple[Quantity, ...]
     n_subjects: int
     ece: Interval
 
@@ -138,10 +151,10 @@ class RiskCoverageCurve:
     score: str
     risk: str
     coverage: tuple[float, ...]
-    selective_risk: tuple[float, ...]
+    selective_risk: tuple[Quantity, ...]
     aurc: Interval
     aurc_optimal: float | None
-    mean_risk: float
+    mean_risk: Quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,168 @@
+"""Panels of the cohort page, from the summary to the methods."""
+
+import base64
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plausible.report.cohort_charts import page_link, reliability_chart, risk_coverage_chart, strip
+from plausible.report.model import CohortLine, CohortReport
+from plausible.report.panels import Content, Panels
+
+COLUMNS = (
+    "subject", "structure", "state", "agreement", "volume_ml", "volume_low_ml", "volume_high_ml", "volume_cv",
+    "worst_slice", "flags",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CohortView:
+    """What the panels read: the report, the lines in order of triage, and how much of them the page shows."""
+
+    report: CohortReport
+    lines: tuple[CohortLine, ...]
+    n_shown: int
+    links: bool
+    note: str
+
+    @property
+    def structures(self) -> list[str]:
+        """Names of the structures, in the order of the report."""
+        return list(dict.fromkeys(line.structure for line in self.report.lines))
+
+
+COHORT_PANELS: Panels[CohortView] = Panels("cohort")
+
+
+def triage_order(lines: Sequence[CohortLine]) -> tuple[CohortLine, ...]:
+    """Least agreed first; lines without agreement (absent in all members, or a single member) come last."""
+
+    def key(line: CohortLine) -> tuple[float, str, str]:
+        known = line.agreement is not None and math.isfinite(line.agreement)
+        return (line.agreement if known and line.agreement is not None else math.inf, line.subject, line.structure)
+
+    return tuple(sorted(lines, key=key))
+
+
+@COHORT_PANELS.add(title="Summary", shows="How many cases there are, and how many need a look.")
+def summary(view: CohortView) -> Content:
+    """Return the counts, and the mean scores against references where there are any."""
+    states = {line.subject: "pass" for line in view.lines}
+    states |= {line.subject: "cannot_tell" for line in view.lines if line.state == "cannot_tell"}
+    n_unclear = sum(state == "cannot_tell" for state in states.values())
+    return {"report": view.report, "n_unclear": n_unclear, "n_failed": len(view.report.failures), "n_done": len(states)}
+
+
+@COHORT_PANELS.add(
+    title="Triage",
+    shows="One line per case and structure, the least agreed first. Work from the top.",
+    good="High agreement; the lines at the top differ little from the rest.",
+    bad="A few lines far below all others, or one structure that fills the top.",
+    do="Open the case at its worst slice. If one structure fills the top, look at its training data.",
+    needs="at least one case that could be assessed",
+)
+def triage(view: CohortView) -> Content:
+    """Return the table of all lines, or of the least agreed where all do not fit."""
+    if not view.lines:
+        return None
+    measures = list(dict.fromkeys(name for line in view.lines for name in line.reference))
+    shown = [
+        {"line": line, "page": page_link(line.page), "slice": page_link(line.page, slice_index=line.worst_slice)}
+        for line in view.lines[: view.n_shown]
+    ]
+    return {
+        "shown": shown,
+        "measures": measures,
+        "structures": view.structures,
+        "n_all": len(view.lines),
+        "note": view.note,
+        "csv": csv_address(view.lines[: view.n_shown], measures),
+        "level": view.lines[0].volume_ml.level,
+    }
+
+
+@COHORT_PANELS.add(
+    title="Distribution",
+    shows="Each dot is a case: agreement and volume per structure. Squares are cases to review.",
+    good="One cluster.",
+    bad="Single dots far from the rest, on either axis.",
+    do="Open those cases: an unusual volume at high agreement is a mistake that all members share.",
+)
+def distribution(view: CohortView) -> Content:
+    """Return a strip of agreement and one of volume per structure."""
+    rows = []
+    for name in view.structures:
+        lines = [line for line in view.lines if line.structure == name]
+        agreed = strip(lines, value=lambda x: x.agreement, title="agreement, mean pairwise Dice", links=view.links)
+        volume = strip(lines, value=lambda x: x.volume_ml.value, title="volume, ml", links=view.links)
+        rows.append((name, agreed, volume))
+    return {"rows": rows[:40], "n_hidden": max(len(rows) - 40, 0)} if rows else None
+
+
+@COHORT_PANELS.add(
+    title="Reliability",
+    shows="How often voxels of a given confidence are right, with a band over cases.",
+    good="On the diagonal, within the band.",
+    bad="Below the diagonal: overconfident. A wide band: too few cases.",
+    do="Calibrate before reading probabilities as frequencies.",
+    needs="references (plausible evaluate, or plausible assess --references)",
+)
+def reliability(view: CohortView) -> Content:
+    """Return one reliability diagram per class."""
+    charts = [(one, reliability_chart(one)) for one in view.report.reliability]
+    return {"charts": charts} if charts else None
+
+
+@COHORT_PANELS.add(
+    title="Risk and coverage",
+    shows="Mean risk of the cases that are kept when the least confident ones are sent to review.",
+    good="Near 0 up to high coverage, rising only at the right.",
+    bad="Level at the mean risk of all cases: the score does not rank failures.",
+    do="Choose another score to order cases by.",
+    needs="references (plausible evaluate, or plausible assess --references)",
+)
+def risk_coverage(view: CohortView) -> Content:
+    """Return one curve per structure and score."""
+    charts = [(one, risk_coverage_chart(one)) for one in view.report.risk_coverage]
+    return {"charts": charts} if charts else None
+
+
+@COHORT_PANELS.add(title="Failures", shows="Cases that could not be done, and what mends each.")
+def failures(view: CohortView) -> Content:
+    """Return the list of failures; left out if there are none."""
+    return {"failures": view.report.failures} if view.report.failures else None
+
+
+@COHORT_PANELS.add(title="About", shows="What made these numbers.")
+def about(view: CohortView) -> Content:
+    """Return methods and provenance."""
+    provenance = view.report.provenance
+    made = {key: value for key, value in provenance.items() if key not in ("settings", "inputs", "extra")}
+    settings, inputs = (provenance.get(name) or {} for name in ("settings", "inputs"))
+    return {"report": view.report, "made": made, "settings": settings, "n_inputs": len(inputs)}
+
+
+def csv_address(lines: Sequence[CohortLine], measures: Sequence[str]) -> str:
+    """Data URI of the table as CSV (UTF-8 with a mark that Excel understands)."""
+    written = io.StringIO()
+    writer = csv.writer(written)
+    writer.writerow([*COLUMNS, *measures])
+    for line in lines:
+        volume = line.volume_ml
+        cells = [line.subject, line.structure, line.state, line.agreement, volume.value, volume.low, volume.high]
+        cells += [line.volume_cv, line.worst_slice, " ".join(line.flags), *(line.reference.get(m) for m in measures)]
+        writer.writerow([_cell(cell) for cell in cells])
+    return "data:text/csv;charset=utf-8;base64," + base64.b64encode(written.getvalue().encode("utf-8-sig")).decode(
+        "ascii"
+    )
+
+
+def _cell(value: object) -> str:
+    """Text of a cell; text that a spreadsheet would run as a formula gets an apostrophe."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"'{value}" if str(value).startswith(("=", "+", "-", "@")) else str(value)

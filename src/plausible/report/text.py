@@ -1,0 +1,64 @@
+"""How numbers and names are written on the pages."""
+
+import math
+from collections.abc import Sequence
+
+DASH = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number with so many significant digits; a dash if it is undefined."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0"
+    if abs(value) < 10 ** (-digits - 1):
+        return f"{value:.1e}".replace("-", "−")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(decimals, 6)}f}".replace("-", "−")
+
+
+def fixed(value: float | None, decimals: int = 2) -> str:
+    """Write a number with so many decimals; a dash if it is undefined."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def percent(value: float | None, decimals: int = 0) -> str:
+    """Write a fraction as percent; a dash if it is undefined."""
+    return DASH if value is None or not math.isfinite(value) else f"{100 * value:.{decimals}f} %"
+
+
+def words(name: str) -> str:
+    """Write a catalogue's name for people; short names of the field keep their capitals."""
+    known = {
+        "hd95": "HD95",
+        "nsd": "NSD",
+        "ece": "ECE",
+        "nll": "NLL",
+        "aurc": "AURC",
+        "cv": "CV",
+        "ml": "ml",
+        "mm": "mm",
+    }
+    parts = name.split("_")
+    return " ".join(known.get(part, part) for part in parts)
+
+
+def alike(low: float, high: float, values: Sequence[float | None]) -> list[str]:
+    """Write several numbers with the decimals that their spread needs."""
+    spread = high - low
+    decimals = max(0, 2 - math.floor(math.log10(spread))) if spread > 0 else 2
+    return [fixed(value, min(decimals, 4)) for value in values]
+
+
+def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
+    """Round numbers from low to high for an axis."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / about
+    size = 10 ** math.floor(math.log10(rough))
+    step = size * next(k for k in (1, 2, 2.5, 5, 10) if k * size >= rough)
+    first = math.ceil(low / step - 1e-9)
+    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
