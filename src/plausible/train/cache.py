@@ -1,0 +1,35 @@
+"""Prepared cases on disk, so that members in several processes share them and a rerun finds them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from plausible.core import Case
+from plausible.io.atomic import replacing
+from plausible.train.batches import PreparedCase
+from plausible.train.cases import read_pair
+from plausible.train.plan import Plan
+from plausible.train.preprocess import prepare_image, prepare_labels
+
+
+def prepare_case(case: Case, plan: Plan, *, cache: Path) -> None:
+    """Bring one case onto the network's grid and keep it; does nothing if it is there."""
+    paths = _paths(cache, case.subject)
+    if all(path.exists() for path in paths):
+        return
+    image, labels = read_pair(case)
+    for path, values in zip(
+        paths, (prepare_image(image, plan), prepare_labels(labels, image.geometry, plan)), strict=True
+    ):
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(values), allow_pickle=False)
+
+
+def load_case(cache: Path, subject: str) -> PreparedCase:
+    """Read one prepared case; its voxels come into memory where they are touched."""
+    image, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in _paths(cache, subject))
+    return PreparedCase(image, labels)
+
+
+def _paths(cache: Path, subject: str) -> tuple[Path, Path]:
+    return cache / f"{subject}.image.npy", cache / f"{subject}.labels.npy"

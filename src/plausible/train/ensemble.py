@@ -1,0 +1,212 @@
+"""Train an ensemble from an nnU-Net raw dataset: survey, plan, prepare, train every member, say what made it."""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plausible.core import Problem, content_key, missing_extra, provenance
+from plausible.io.atomic import write_json
+from plausible.io.raw_dataset import DatasetJson, read_dataset, read_dataset_json
+from plausible.train.cases import Surveyed, choose_split, survey
+from plausible.train.fingerprint import fingerprint
+from plausible.train.folder import START, check_folder, check_same, finished_model, request_of
+from plausible.train.model import MemberRecord, ModelInfo, ensemble_name
+from plausible.train.plan import Plan, plan
+from plausible.train.settings import EnsembleKind, TrainingSettings
+from plausible.train.split import Split, member_splits
+
+if TYPE_CHECKING:
+    from plausible.train.workers import Progress
+
+CACHE = ".prepared"
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished model, and whether it was finished before."""
+
+    info: ModelInfo
+    was_finished: bool
+    left_out: tuple[Problem, ...]
+
+
+def train_ensemble(
+    dataset: Path,
+    output: Path,
+    *,
+    members: int = 5,
+    ensemble: EnsembleKind = "deep",
+    settings: TrainingSettings | None = None,
+    split: Split | None = None,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int = 1,
+    threads: int = 0,
+    on_progress: "Progress | None" = None,
+) -> Trained:
+    """Train the members of an ensemble; a run that was killed continues, a finished one is returned.
+
+    Args:
+        dataset: an nnU-Net raw dataset (dataset.json, imagesTr, labelsTr).
+        output: folder of the model; empty, new, or of the same training before.
+        members: how many.
+        ensemble: "deep": the same cases and a seed each. "cv": each leaves out another fold.
+        settings: how each member is trained.
+        split: subjects to train and validate on; None keeps `validation_fraction` of them by seed.
+        validation_fraction: share of the cases for validation; 0 for none.
+        seed: of the split; member m has the seed `seed + m`.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+        workers: members trained at the same time, each in a process of its own.
+        threads: of each worker; 0 shares the processor's cores out. Bits repeat only with the same number.
+        on_progress: called with member, iteration, number of iterations, loss.
+
+    Raises:
+        InvalidInput: E501 nothing to train on, E502 the folder holds something else, E503 it was trained otherwise,
+            E108 and E311 for an unreadable dataset.
+        UnfitEnvironment: E901 torch or MONAI or the device is missing, E902 a worker was killed.
+    """
+    settings = settings or TrainingSettings()
+    check_folder(output)
+    study = read_dataset(dataset)
+    told = read_dataset_json(dataset / "dataset.json")
+    chosen = choose_split(study, split=split, validation_fraction=validation_fraction, seed=seed)
+    surveyed = survey(study, chosen)
+    asked = {"members": members, "ensemble": ensemble, "seed": seed, **asdict(settings)}
+    request = request_of(asked, surveyed)
+    finished = finished_model(output, request)
+    if finished:
+        return Trained(finished, True, surveyed.left_out)
+    started = _start(output, request, settings, surveyed, told, device=device, threads=_threads(threads, workers))
+    _run(output, started, surveyed, told, settings, workers=workers, on_progress=on_progress)
+    return Trained(_assemble(output, started, surveyed, told), False, surveyed.left_out)
+
+
+def _start(
+    output: Path,
+    request: Mapping[str, Any],
+    settings: TrainingSettings,
+    surveyed: Surveyed,
+    told: DatasetJson,
+    *,
+    device: str,
+    threads: int,
+) -> dict[str, Any]:
+    """Write down what is trained before the first step; a rerun takes device, precision and threads from there."""
+    path = output / START
+    if path.exists():
+        started: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        check_same(output, started["request"], request)
+        return started
+    try:
+        import torch
+
+        from plausible.train.network import choose_device, choose_precision
+    except ImportError as error:
+        raise missing_extra(error.name or "torch", extra="train") from error
+    chosen = choose_device(device)
+    found = fingerprint((surveyed.measured[s] for s in surveyed.split.train), channels=told.channels)
+    started = {
+        "request": request,
+        "device": chosen,
+        "precision": choose_precision(settings.precision, device=chosen),
+        "threads": threads,
+        "torch": torch.__version__,
+        "fingerprint": asdict(found),
+        "plan": plan(found, settings).to_dict(),
+    }
+    write_json(path, started)
+    plain: dict[str, Any] = json.loads(json.dumps(started))
+    return plain
+
+
+def _run(
+    output: Path,
+    started: Mapping[str, Any],
+    surveyed: Surveyed,
+    told: DatasetJson,
+    settings: TrainingSettings,
+    *,
+    workers: int,
+    on_progress: "Progress | None",
+) -> None:
+    from plausible.train.cache import prepare_case
+    from plausible.train.member import MemberJob
+    from plausible.train.workers import run_jobs
+
+    planned, asked = Plan.from_dict(started["plan"]), started["request"]
+    cache = output / CACHE / content_key(started["plan"])[:12]
+    for subject in [*surveyed.split.train, *surveyed.split.validation]:
+        prepare_case(surveyed.study.case(subject), planned, cache=cache)
+    parts = member_splits(surveyed.split, members=asked["members"], ensemble=asked["ensemble"], seed=asked["seed"])
+    jobs = [
+        MemberJob(
+            id=f"member_{m}",
+            folder=output / f"member_{m}",
+            cache=cache,
+            split=part,
+            plan=planned,
+            classes=told.classes,
+            channels=len(told.channels),
+            settings=replace(settings, precision=started["precision"]),
+            device=started["device"],
+            threads=started["threads"],
+        )
+        for m, part in enumerate(parts)
+    ]
+    run_jobs(jobs, workers=min(workers, len(jobs)), on_progress=on_progress)
+
+
+def _assemble(output: Path, started: Mapping[str, Any], surveyed: Surveyed, told: DatasetJson) -> ModelInfo:
+    from plausible.train.member import read_record
+
+    request = started["request"]
+    records = tuple(read_record(output / f"member_{m}" / "member.json") for m in range(request["members"]))
+    settings = {name: value for name, value in request.items() if name != "data"}
+    made = provenance(_command(request), settings=settings, inputs=surveyed.hashes, minutes=_minutes(records))
+    info = ModelInfo(
+        classes=told.classes,
+        channels=told.channels,
+        plan=Plan.from_dict(started["plan"]),
+        members=records,
+        ensemble=ensemble_name(records),
+        provenance=made.to_dict(),
+        fingerprint=started["fingerprint"],
+        environment=_environment(started),
+        left_out=tuple(problem.to_dict() for problem in surveyed.left_out),
+    )
+    write_json(output / "model.json", info.to_dict())
+    for leftover in (output / START, *(output / f"member_{m}" / "member.json" for m in range(len(records)))):
+        leftover.unlink(missing_ok=True)
+    shutil.rmtree(output / CACHE, ignore_errors=True)
+    return info
+
+
+def _command(request: Mapping[str, Any]) -> str:
+    """Return the verb with its settings; no paths of the machine."""
+    told = {name: value for name, value in request.items() if name not in ("split", "data", "version")}
+    return "train " + " ".join(f"--{name.replace('_', '-')} {_word(value)}" for name, value in told.items())
+
+
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _environment(started: Mapping[str, Any]) -> dict[str, Any]:
+    import monai
+
+    used = {name: started[name] for name in ("device", "precision", "threads", "torch")}
+    return {**used, "monai": monai.__version__, "python": platform.python_version(), "machine": platform.machine()}
+
+
+def _minutes(records: tuple[MemberRecord, ...]) -> float:
+    return round(sum(record.minutes for record in records), 2)
+
+
+def _threads(threads: int, workers: int) -> int:
+    return threads or max(1, (os.cpu_count() or 1) // max(workers, 1))

@@ -1,0 +1,120 @@
+"""The network, its loss, and the numbers a processor computes them in. MONAI's, not rewritten."""
+
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+import torch
+
+from plausible.core import Classes, Problem, UnfitEnvironment
+from plausible.train.plan import Plan
+from plausible.train.settings import Precision
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from monai.losses.dice import DiceCELoss
+    from monai.networks.nets.dynunet import DynUNet
+
+Network: TypeAlias = Any
+"""A `torch.nn.Module` from patches to logits."""
+
+
+def build_network(plan: Plan, *, channels: int, classes: Classes, seed: int) -> Network:
+    """U-Net of the plan with weights drawn by seed; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DynUNet(
+            spatial_dims=3,
+            in_channels=channels,
+            out_channels=len(classes.names),
+            kernel_size=plan.kernels,
+            strides=plan.strides,
+            upsample_kernel_size=plan.strides[1:],
+            filters=plan.filters,
+            norm_name=("instance", {"affine": True}),
+            deep_supervision=plan.deep_supervision > 0,
+            deep_supr_num=max(plan.deep_supervision, 1),
+        )
+
+
+def weights_of(network: Network) -> dict[str, torch.Tensor]:
+    """Copy of every parameter under one name (the network's own table lists some under two)."""
+    return {name: weights.detach().clone() for name, weights in network.named_parameters()}
+
+
+def load_weights(network: Network, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put parameters into a network, from whatever type they were stored in.
+
+    Raises:
+        ValueError: names or shapes are not those of this network.
+    """
+    parameters = dict(network.named_parameters())
+    if {n: p.shape for n, p in parameters.items()} != {n: w.shape for n, w in weights.items()}:
+        raise ValueError("these weights do not fit the network of the plan")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def build_loss(classes: Classes) -> Any:
+    """Dice plus cross-entropy: softmax for exclusive classes (Dice without the background), sigmoid for regions."""
+    if classes.exclusive:
+        return DiceCELoss(include_background=False, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    return DiceCELoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+
+
+def supervised_loss(loss: Any, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Loss of one head (`b c i j k`) or of several (`b h c i j k`), each coarser one with half the weight before it."""
+    if logits.ndim == target.ndim:
+        single: torch.Tensor = loss(logits.float(), target)
+        return single
+    weights = [0.5**head for head in range(logits.shape[1])]
+    parts = [w * loss(logits[:, head].float(), target) for head, w in enumerate(weights)]
+    total: torch.Tensor = torch.stack(parts).sum() / sum(weights)
+    return total
+
+
+def to_probabilities(logits: torch.Tensor, *, exclusive: bool) -> torch.Tensor:
+    """Softmax over the channels, or a sigmoid of each."""
+    return torch.softmax(logits.float(), dim=1) if exclusive else torch.sigmoid(logits.float())
+
+
+def choose_device(device: str) -> str:
+    """Resolve "auto" to CUDA where there is one, else the CPU.
+
+    Raises:
+        UnfitEnvironment: E901, a device this installation of torch cannot use.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UnfitEnvironment(
+            Problem(
+                code="E901",
+                found=f"device {device!r}: {str(error).splitlines()[0]}",
+                expected="cpu, or a device that this torch was built for",
+                fix="-device cpu, or install the torch build of your GPU (pytorch.org/get-started)",
+            )
+        ) from error
+    return device
+
+
+def choose_precision(precision: Precision, *, device: str) -> Precision:
+    """Resolve "auto" to bfloat16 where the processor has it, else float32."""
+    if precision != "auto":
+        return precision
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return "bfloat16" if device == "cpu" and native() else "float32"
+
+
+def autocast(precision: Precision, *, device: str) -> AbstractContextManager[Any]:
+    """Compute in bfloat16 inside this block, if that is the precision."""
+    context: AbstractContextManager[Any] = torch.autocast(
+        device_type=device.split(":", maxsplit=1)[0], dtype=torch.bfloat16, enabled=precision == "bfloat16"
+    )
+    return context

@@ -1,0 +1,74 @@
+"""Settings of a training, all in one frozen record that is written into the model."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["auto", "bfloat16", "float32"]
+WeightsAs = Literal["float16", "float32"]
+EnsembleKind = Literal["deep", "cv"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """How each member is trained. The defaults follow nnU-Net where its size allows it on a few CPU cores.
+
+    Attributes:
+        iterations: optimiser steps of each member.
+        batch: patches a step.
+        learning_rate: peak of the one-cycle schedule (AdamW).
+        warmup: share of the iterations in which the learning rate rises.
+        weight_decay: of AdamW.
+        width: channels of the first level of the U-Net; they double at each level up to 320.
+        levels: resolution levels of the U-Net; 0 lets the patch size decide, as nnU-Net does.
+        patch: size of a training patch in voxels of the target spacing; None takes the median image, within
+            `patch_voxels`.
+        patch_voxels: largest number of voxels of a patch that is planned.
+        foreground_share: share of the patches that are centred on a voxel of a structure.
+        rotation_deg, scale, noise, brightness, gamma: largest random change; 0 leaves it out.
+        flip_axes: axes (0 left-right, 1 back-front, 2 foot-head) that are mirrored at random. None by default: a
+            mirrored left kidney looks like a right one.
+        deep_supervision: whether coarser levels have a loss of their own.
+        ema_decay: decay of an exponential moving average of the weights; 0 keeps the last weights.
+        validate_every: iterations between two validations; 0 validates at the end only.
+        patience: stop after so many validations without a better Dice, and keep the best weights; 0 never stops.
+        checkpoint_every: iterations between two checkpoints.
+        precision: "auto" takes bfloat16 where the processor computes in it.
+        weights_as: type in which the finished weights are stored.
+    """
+
+    iterations: int = 2000
+    batch: int = 2
+    learning_rate: float = 2e-3
+    warmup: float = 0.1
+    weight_decay: float = 1e-2
+    width: int = 16
+    levels: int = 0
+    patch: tuple[int, int, int] | None = None
+    patch_voxels: int = 2**20
+    foreground_share: float = 1 / 3
+    rotation_deg: float = 15.0
+    scale: float = 0.15
+    noise: float = 0.1
+    brightness: float = 0.2
+    gamma: float = 0.3
+    flip_axes: tuple[int, ...] = ()
+    deep_supervision: bool = False
+    ema_decay: float = 0.0
+    validate_every: int = 0
+    patience: int = 0
+    checkpoint_every: int = 100
+    precision: Precision = "auto"
+    weights_as: WeightsAs = "float16"
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch", "width", "patch_voxels", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.patience and not self.validate_every:
+            raise ValueError("early stopping (patience) needs validate_every above 0")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if not 0 < self.warmup < 1:
+            raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}")
+        if not set(self.flip_axes) <= {0, 1, 2}:
+            raise ValueError(f"flip_axes must be among 0, 1, 2, got {self.flip_axes}")
