@@ -1,0 +1,141 @@
+"""Stream the members of many images to the member store; what is there already is kept.
+
+The unit of work is one member of one case, written whole or not at all under a key of weights, image and settings.
+A run that was killed is rerun and predicts what is missing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import plausible
+from plausible.core import Case, InvalidInput, Problem, Study, content_key, sha256_of
+from plausible.io.atomic import remove_leftovers
+from plausible.io.raw_dataset import find_images, read_image
+from plausible.io.store import StoredAs, is_stored, store_path, write_member, write_members_json
+from plausible.sample.model import TrainedModel
+from plausible.sample.predict import predict_some
+
+OnCase = Callable[[str, int, int], None]
+"""Called after each case with its name, its number (from 1) and the number of cases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a run did: members written and kept per case, and the problems of cases that could not be predicted."""
+
+    written: tuple[tuple[str, int], ...]
+    kept: tuple[tuple[str, int], ...]
+    failures: tuple[Problem, ...]
+
+
+def image_study(images: Path, model: TrainedModel) -> Study:
+    """Images of a folder (`CASE_0000.nii.gz`, as nnU-Net names them) as cases without references, read when asked for.
+
+    Raises:
+        InvalidInput: E108, there is no image.
+    """
+    found = find_images(images) if images.is_dir() else {}
+    if not found:
+        raise InvalidInput(
+            Problem(
+                code="E108",
+                file=images.name,
+                found="no .nii.gz or .nii file",
+                expected="images named CASE_0000.nii.gz, CASE_0001.nii.gz, ...",
+                fix=f"plausible inspect -i {images.name}",
+            )
+        )
+    info = model.info
+    return Study(images.name, info.classes, tuple(_case(name, paths, model) for name, paths in found.items()))
+
+
+def predict_study(
+    model: TrainedModel,
+    study: Study,
+    store: Path,
+    *,
+    overlap: float = 0.5,
+    batch: int = 4,
+    stored_as: StoredAs = "uint16",
+    overwrite: bool = False,
+    on_case: OnCase | None = None,
+) -> Predicted:
+    """Predict every case of a study into a store; a case that cannot be read is listed and does not stop the others.
+
+    Args:
+        model: a trained model.
+        study: cases with images.
+        store: folder of the members (`STORE/member_0/CASE.zarr.zip`, `STORE/members.json`).
+        overlap: share by which neighbouring windows overlap.
+        batch: windows computed at once.
+        stored_as: type in the store.
+        overwrite: predict again what is there already.
+        on_case: called after each case.
+    """
+    remove_leftovers(store)
+    write_members_json(store, model.info.infos, classes=model.info.classes, ensemble=model.info.ensemble)
+    written, kept, failures = [], [], list[Problem]()
+    for n, case in enumerate(study, start=1):
+        try:
+            new, old = predict_case(
+                model, case, store, overlap=overlap, batch=batch, stored_as=stored_as, overwrite=overwrite
+            )
+            written.append((case.subject, new))
+            kept.append((case.subject, old))
+        except InvalidInput as error:
+            failures.append(replace(error.problem, subject=error.problem.subject or case.subject))
+        if on_case:
+            on_case(case.subject, n, len(study))
+    return Predicted(tuple(written), tuple(kept), tuple(failures))
+
+
+def predict_case(
+    model: TrainedModel,
+    case: Case,
+    store: Path,
+    *,
+    overlap: float = 0.5,
+    batch: int = 4,
+    stored_as: StoredAs = "uint16",
+    overwrite: bool = False,
+) -> tuple[int, int]:
+    """Predict the members of one case that the store lacks; return how many were written and how many kept.
+
+    Raises:
+        InvalidInput: the image cannot be read or does not fit the model; its problem names the subject.
+    """
+    keys = member_keys(model, case, overlap=overlap, stored_as=stored_as)
+    paths = [store_path(store, member=record.id, subject=case.subject) for record in model.info.members]
+    missing = [m for m, path in enumerate(paths) if overwrite or not is_stored(path, key=keys[m])]
+    if missing:
+        image = case.image()
+        if image is None:
+            raise ValueError(f"{case.subject}: no image to predict from")
+        members = predict_some(model, image, missing, subject=case.subject, overlap=overlap, batch=batch)
+        for m, member in zip(missing, members, strict=True):
+            write_member(store, member, subject=case.subject, key=keys[m], stored_as=stored_as)
+    return len(missing), len(paths) - len(missing)
+
+
+def member_keys(model: TrainedModel, case: Case, *, overlap: float, stored_as: StoredAs) -> list[str]:
+    """Keys of the members of a case: hashes of version, plan, weights, image files and settings."""
+    image = {name: sha256_of(Path(path).read_bytes()) for name, path in sorted(case.files.items())}
+    common = {
+        "version": plausible.__version__,
+        "plan": model.info.plan.to_dict(),
+        "image": image,
+        "overlap": overlap,
+        "stored_as": stored_as,
+        "precision": model.precision,
+    }
+    return [content_key({**common, "weights": record.weights_sha256}) for record in model.info.members]
+
+
+def _case(subject: str, paths: list[Path], model: TrainedModel) -> Case:
+    return Case(
+        subject,
+        model.info.classes,
+        load_image=lambda: read_image(paths, channels=model.info.channels, subject=subject),
+        files={path.name: str(path) for path in paths},
+    )
