@@ -81,7 +81,8 @@ def share_bar(expected: float | None, mutual: float | None, *, top: float) -> Ma
 
 def gradient() -> str:
     """CSS of the colour scale, low to high."""
-    return f"linear-gradient(to right, {', '.join('#%02x%02x%02x' % tuple(int(v) for v in c) for c in COLOURS)})"
+    stops = ", ".join(f"rgb({r} {g} {b})" for r, g, b in COLOURS.tolist())
+    return f"linear-gradient(to right, {stops})"
 
 
 def interval_meaning(structures: Sequence[StructureSummary]) -> list[str]:

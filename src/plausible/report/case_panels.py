@@ -92,8 +92,8 @@ def structures(view: CaseView) -> Content:
     shows="The image with contours at three levels of probability, and a map of uncertainty on a fixed scale.",
     good="The three lines lie a voxel or two apart; the map is a thin rim on the boundary.",
     bad="The lines lie wide apart or run into a neighbour; the map has a thick patch inside or far outside.",
-    do="Look at that slice. Check the window and the contrast; a patch far outside is often a false positive. Each band "
-    "is voxel by voxel: 5 % to 95 % does not hold the whole contour with a probability of 90 %.",
+    do="Look at that slice. Check the window and the contrast; a patch far outside is often a false positive. "
+    "Each band is voxel by voxel: 5 % to 95 % does not hold the whole contour with a probability of 90 %.",
 )
 def slices(view: CaseView) -> Content:
     """Return the slice viewer, and the slices to look at first for those who have no script."""
@@ -112,8 +112,8 @@ def slices(view: CaseView) -> Content:
 
 
 @CASE_PANELS.add(
-    title="Profile along z",
-    shows="Per slice, the area on which the members disagree; below it the structure's own area. Click to go there.",
+    title="Profile",
+    shows="Along the slices, the area on which the members disagree; below it the structure's own area. Click to go there.",
     good="A low plateau with a small rise at both ends.",
     bad="A peak in the middle.",
     do="Go to the peak and compare the contours there.",
@@ -152,7 +152,7 @@ def volumes(view: CaseView) -> Content:
 
 
 @CASE_PANELS.add(
-    title="Agreement between members",
+    title="Agreement",
     shows="Dice of every member with every other member, 1 is identical. The scale is the same on every page.",
     good="Even and high.",
     bad="One row is lower than all others: a broken member. Blocks: groups of members differ, for instance folds.",
@@ -188,7 +188,7 @@ def decomposition(view: CaseView) -> Content:
 
 
 @CASE_PANELS.add(
-    title="Against the reference",
+    title="Reference",
     shows="Scores of the segmentation, and of single members where given, against a person's contours.",
     good="High overlap and distances within what raters differ by.",
     bad="A poor score where the members agree: a silent failure, which uncertainty does not show.",

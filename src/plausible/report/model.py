@@ -49,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StructureSummary:
-    """One organ or target: volume in ml, agreement of the members, the slice to look at first, and why it is flagged."""
+    """One organ or target: volume in ml, agreement of the members, the slice to see first, and why it is flagged."""
 
     name: str
     volume_ml: Interval
@@ -131,7 +131,7 @@ class CohortLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """Reliability diagram of one class or of the top label: per bin the confidence, the accuracy and the share of voxels."""
+    """Reliability diagram of one class or of the top label: per bin the confidence, accuracy and share of voxels."""
 
     name: str
     confidence: tuple[Quantity, ...]

@@ -30,7 +30,7 @@ COLOURS: UInt8[np.ndarray, "n 3"] = np.array(
 )
 """Dark violet to pale yellow, evenly spaced in lightness: read alike with and without colour vision."""
 
-OPAQUE = 0.8
+OPAQUE = 0.62
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +110,12 @@ def overlay_picture(plane: Float[np.ndarray, "rows columns"], overlay: Overlay, 
 
 
 def coloured(share: Float[np.ndarray, "rows columns"]) -> UInt8[np.ndarray, "rows columns 4"]:
-    """Colour and opacity of a share of the scale; opacity is full from a tenth of the scale on."""
+    """Colour and opacity of a share of the scale; from a third of the scale on the image just shines through."""
     stops = np.linspace(0, 1, len(COLOURS))
     rgba = np.empty((*share.shape, 4), dtype=np.uint8)
     for c in range(3):
         rgba[..., c] = np.interp(share, stops, COLOURS[:, c])
-    rgba[..., 3] = np.clip(share * 10, 0, 1) * (OPAQUE * 255)
+    rgba[..., 3] = np.sqrt(np.clip(share * 3, 0, 1)) * (OPAQUE * 255)
     return rgba
 
 
@@ -127,5 +127,5 @@ def _size(shape: tuple[int, ...], max_side: int) -> tuple[int, int]:
 
 def _webp(picture: Pillow.Image, quality: int) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=quality, alpha_quality=70, method=2)
+    picture.save(buffer, "WEBP", quality=quality, alpha_quality=95, method=2)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

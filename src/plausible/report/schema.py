@@ -4,13 +4,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from plausible.core import SCHEMA_VERSION
 from plausible.report.model import CaseReport, CohortReport
 
+Report = TypeVar("Report", CaseReport, CohortReport)
 Kind: TypeAlias = Literal["case", "cohort"]
 REPORTS: Mapping[str, type[CaseReport] | type[CohortReport]] = {"case": CaseReport, "cohort": CohortReport}
 
@@ -54,7 +55,7 @@ def cohort_from_json(text: str) -> CohortReport:
     return _read(text, CohortReport, "cohort")
 
 
-def _read(text: str, kind: type[Any], name: str) -> Any:
+def _read(text: str, kind: type[Report], name: str) -> Report:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:

@@ -156,8 +156,8 @@ def slice_source(
         levels=levels,
         hard=hard,
         worst=tuple(n for n in worst if 0 <= n < view.n_slices),
-        near=_near(shown.any(axis=(1, 2))),
-        zoom=_zoom(shown.any(axis=0)),
+        near=_near(np.asarray(shown.any(axis=(1, 2)))),
+        zoom=_zoom(np.asarray(shown.any(axis=0))),
     )
 
 

@@ -33,6 +33,7 @@ def percent(value: float | None, decimals: int = 0) -> str:
 def words(name: str) -> str:
     """Write a catalogue's name for people; short names of the field keep their capitals."""
     known = {
+        "dice": "Dice",
         "hd95": "HD95",
         "nsd": "NSD",
         "ece": "ECE",
