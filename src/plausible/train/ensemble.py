@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plausible.core import Problem, content_key, missing_extra, provenance
 from plausible.io.atomic import write_json
@@ -15,13 +15,12 @@ from plausible.io.raw_dataset import DatasetJson, read_dataset, read_dataset_jso
 from plausible.train.cases import Surveyed, choose_split, survey
 from plausible.train.fingerprint import fingerprint
 from plausible.train.folder import START, check_folder, check_same, finished_model, request_of
+from plausible.train.job import MemberJob
 from plausible.train.model import MemberRecord, ModelInfo, ensemble_name
 from plausible.train.plan import Plan, plan
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split, member_splits
-
-if TYPE_CHECKING:
-    from plausible.train.workers import Progress
+from plausible.train.workers import Progress, run_jobs
 
 CACHE = ".prepared"
 
@@ -48,7 +47,7 @@ def train_ensemble(
     device: str = "auto",
     workers: int = 1,
     threads: int = 0,
-    on_progress: "Progress | None" = None,
+    on_progress: Progress | None = None,
 ) -> Trained:
     """Train the members of an ensemble; a run that was killed continues, a finished one is returned.
 
@@ -133,11 +132,9 @@ def _run(
     settings: TrainingSettings,
     *,
     workers: int,
-    on_progress: "Progress | None",
+    on_progress: Progress | None,
 ) -> None:
     from plausible.train.cache import prepare_case
-    from plausible.train.member import MemberJob
-    from plausible.train.workers import run_jobs
 
     planned, asked = Plan.from_dict(started["plan"]), started["request"]
     cache = output / CACHE / content_key(started["plan"])[:12]

@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
-from plausible.core import Classes, sha256_of
+from plausible.core import sha256_of
 from plausible.io.atomic import write_bytes, write_json
 from plausible.train.batches import Batches, augmentation
 from plausible.train.cache import load_case
+from plausible.train.job import MemberJob
 from plausible.train.model import MemberRecord
 from plausible.train.network import (
     Network,
@@ -30,29 +31,11 @@ from plausible.train.network import (
     supervised_loss,
     weights_of,
 )
-from plausible.train.plan import Plan
 from plausible.train.settings import TrainingSettings
-from plausible.train.split import MemberSplit
 from plausible.train.validation import mean_of, validation_dice
 
 OnIteration = Callable[[int, float], None]
 CLIP_NORM = 12.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberJob:
-    """Everything one member's training needs; travels to another process as it is."""
-
-    id: str
-    folder: Path
-    cache: Path
-    split: MemberSplit
-    plan: Plan
-    classes: Classes
-    channels: int
-    settings: TrainingSettings
-    device: str
-    threads: int
 
 
 @dataclass(slots=True)

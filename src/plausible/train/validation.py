@@ -1,19 +1,16 @@
 """Dice of a network on validation cases, on the network's own grid; only to choose and to stop, not to report."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plausible.train.cache import load_case
 from plausible.train.infer import window_probabilities
+from plausible.train.job import MemberJob
 from plausible.train.network import Network
 
-if TYPE_CHECKING:
-    from plausible.train.member import MemberJob
 
-
-def validation_dice(network: Network, job: "MemberJob") -> dict[str, float | None]:
+def validation_dice(network: Network, job: MemberJob) -> dict[str, float | None]:
     """Mean Dice over the validation cases by structure; None where no case has the structure or a prediction of it."""
     rows = []
     for subject in job.split.validation:

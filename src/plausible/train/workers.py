@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plausible.core import InvalidInput, Problem, UnfitEnvironment
-from plausible.train.member import MemberJob, train_member
+from plausible.train.job import MemberJob
 
 Progress = Callable[[int, int, int, float], None]
 """Called with member, iteration, number of iterations and loss."""
@@ -35,6 +35,8 @@ def run_jobs(jobs: Sequence[MemberJob], *, workers: int, on_progress: Progress |
     """
     tell: Progress = on_progress or (lambda member, iteration, total, loss: None)
     if workers == 1:
+        from plausible.train.member import train_member
+
         for m, job in enumerate(jobs):
             train_member(job, on_iteration=_reporting(tell, m, job.settings.iterations))
         return
@@ -73,6 +75,8 @@ def _work(member: int, job: MemberJob, notes: Any) -> None:
         notes.put(Note(member, iteration, loss))
 
     try:
+        from plausible.train.member import train_member
+
         train_member(job, on_iteration=report)
     except (InvalidInput, UnfitEnvironment) as error:
         notes.put(Note(member, problem=error.problem))
