@@ -123,7 +123,7 @@ def example(
                     "measure": measure,
                     "region": "predicted_structure",
                     "reduction": "mean",
-                    "value": float(values[inside].mean()),
+                    "value": float(values[inside].mean()) if inside.any() else None,
                     "unit": "nat",
                     "higher_is": "neither",
                     "n": int(inside.sum()),

@@ -1,8 +1,8 @@
 """Reports: JSON as the truth, and one self-contained page per case and per cohort as a view of it."""
 
-from plausible.report.case_page import case_page
+from plausible.report.case import case_page
 from plausible.report.case_panels import CASE_PANELS, CaseView
-from plausible.report.cohort_page import cohort_page
+from plausible.report.cohort import cohort_page
 from plausible.report.cohort_panels import COHORT_PANELS, CohortView
 from plausible.report.model import (
     CaseReport,

@@ -19,8 +19,8 @@ def profile_chart(profile: SliceProfile, *, colour: str, worst: int | None) -> M
     uncertain, area = _finite(profile.uncertain_area_cm2), _finite(profile.area_cm2)
     n = max(len(uncertain), 1)
     across = Axis(-0.5, n - 0.5, LEFT, RIGHT)
-    up = Axis(0, max(*uncertain, 1e-3) * 1.05, 104, 20)
-    own = Axis(0, max(*area, 1e-3), 146, 116)
+    up = Axis(0.0, max(*uncertain, 1e-3) * 1.05, 104.0, 20.0)
+    own = Axis(0.0, max(*area, 1e-3), 146.0, 116.0)
     label = f"{profile.structure}: uncertain area per slice, largest {number(max(uncertain), 2)} cm² in slice {worst}"
     return chart(
         left_axis(up, x=LEFT, right=RIGHT, title="uncertain area, cm²", about=3),
@@ -28,12 +28,12 @@ def profile_chart(profile: SliceProfile, *, colour: str, worst: int | None) -> M
         tag("path", d=_silhouette(across, own, area), class_="silhouette"),
         tag("text", "area", x=LEFT - 6, y=134, text_anchor="end"),
         tag("text", f"{number(max(area), 2)} cm²", x=RIGHT, y=114, text_anchor="end"),
-        bottom_axis(across, y=148, title=f"slice (voxel index {'ijk'[profile.axis]})", about=8),
+        bottom_axis(across, y=148.0, title=f"slice (voxel index {'ijk'[profile.axis]})", about=8),
         _marker(across, worst),
         tag("line", x1=-9, x2=-9, y1=16, y2=148, class_="here"),
         _targets(across, n),
         width=WIDTH,
-        height=184,
+        height=184.0,
         label=label,
         class_="chart profile",
     )
@@ -48,16 +48,16 @@ def volume_chart(structure: StructureSummary, *, colour: str) -> Markup:
     if not known:
         return Markup("")
     margin = max(0.12 * (max(known) - min(known)), 0.02 * max(known), 1e-3)
-    across = Axis(max(min(known) - margin, 0), max(known) + margin, LEFT, RIGHT)
+    across = Axis(max(min(known) - margin, 0.0), max(known) + margin, LEFT, RIGHT)
     label = f"{structure.name}: volumes of {len(members)} members, {number(min(known))} to {number(max(known))} ml"
     return chart(
-        bottom_axis(across, y=62, title="volume, ml", about=6, top=8),
+        bottom_axis(across, y=62.0, title="volume, ml", about=6, top=8.0),
         _interval(across, interval.low, interval.high, colour),
         *(_dot(across(v), y, f"{number(v)} ml", colour) for v, y in _stacked(across, members)),
         _tick(across, interval.value, "reported volume"),
         _diamond(across, structure.reference_volume_ml),
         width=WIDTH,
-        height=98,
+        height=98.0,
         label=label,
     )
 
@@ -66,15 +66,15 @@ def share_bar(expected: float | None, mutual: float | None, *, top: float) -> Ma
     """Expected entropy and mutual information end to end, on a scale from 0 to `top`."""
     if expected is None or mutual is None or not top > 0:
         return Markup("")
-    across = Axis(0, top, 0, 200)
+    across = Axis(0.0, top, 0.0, 200.0)
     first = min(max(across(expected), 0.0), 200.0)
     second = min(max(across(expected + mutual), first), 200.0)
     return chart(
         tag("rect", x=0, y=2, width=200, height=10, class_="track"),
         tag("rect", x=0, y=2, width=first, height=10, class_="expected"),
         tag("rect", x=first, y=2, width=second - first, height=10, class_="mutual"),
-        width=200,
-        height=14,
+        width=200.0,
+        height=14.0,
         label=f"expected entropy {number(expected)}, mutual information {number(mutual)}",
     )
 
@@ -146,7 +146,7 @@ def _stacked(across: Axis, values: Sequence[float]) -> list[tuple[float, float]]
     placed: list[tuple[float, float]] = []
     for value in sorted(values):
         near = sum(1 for other, _ in placed if abs(across(other) - across(value)) < 9)
-        placed.append((value, 34 + (-1) ** near * 5 * ((near + 1) // 2)))
+        placed.append((value, 34.0 + (-1) ** near * 5 * ((near + 1) // 2)))
     return placed
 
 

@@ -113,7 +113,7 @@ def slices(view: CaseView) -> Content:
 
 @CASE_PANELS.add(
     title="Profile",
-    shows="Along the slices, the area on which the members disagree; below it the structure's own area. Click to go there.",
+    shows="Along the slices, the area on which members disagree; below it the structure's own area. Click to go there.",
     good="A low plateau with a small rise at both ends.",
     bad="A peak in the middle.",
     do="Go to the peak and compare the contours there.",

@@ -24,7 +24,7 @@ def strip(
         return Markup("")
     low, high = min(v for v, _ in known), max(v for v, _ in known)
     margin = max((high - low) * 0.04, abs(high) * 0.01, 1e-3)
-    across = Axis(low - margin, high + margin, 12, WIDTH - 12)
+    across = Axis(low - margin, high + margin, 12.0, WIDTH - 12.0)
     columns: dict[int, list[CohortLine]] = {}
     for v, line in known:
         columns.setdefault(round(across(v) / (2 * DOT)), []).append(line)
@@ -44,7 +44,7 @@ def strip(
 
 def reliability_chart(one: Reliability) -> Markup:
     """Accuracy against confidence with its band, the diagonal, and the share of voxels per bin below."""
-    across, up = Axis(0, 1, 46, SIDE - 8), Axis(0, 1, SIDE - 70, 22)
+    across, up = Axis(0.0, 1.0, 46.0, SIDE - 8.0), Axis(0.0, 1.0, SIDE - 70.0, 22.0)
     bins = [
         (c, a, low, high)
         for c, a, low, high in zip(one.confidence, one.accuracy, one.low, one.high, strict=True)
@@ -56,10 +56,10 @@ def reliability_chart(one: Reliability) -> Markup:
         *((across(c), up(h)) for c, _, _, h in reversed(banded)),
     ]
     xs, ys = [across(b[0]) for b in bins], [up(b[1]) for b in bins]
-    share = Axis(0, max((s for s in one.share if math.isfinite(s)), default=1) or 1, SIDE - 18, SIDE - 48)
+    share = Axis(0.0, max((s for s in one.share if math.isfinite(s)), default=1.0) or 1.0, SIDE - 18.0, SIDE - 48.0)
     return chart(
-        left_axis(up, x=46, right=SIDE - 8, title="accuracy"),
-        bottom_axis(across, y=SIDE - 12, title="confidence", top=22),
+        left_axis(up, x=46.0, right=SIDE - 8, title="accuracy"),
+        bottom_axis(across, y=SIDE - 12, title="confidence", top=22.0),
         tag("line", x1=across(0), y1=up(0), x2=across(1), y2=up(1), class_="ideal"),
         tag("polygon", points=points([x for x, _ in band], [y for _, y in band]), class_="band") if banded else "",
         tag("polyline", points=points(xs, ys), class_="curve"),
@@ -77,7 +77,7 @@ def risk_coverage_chart(one: RiskCoverageCurve) -> Markup:
     """Mean risk of the cases kept at each coverage, against the mean risk of all."""
     risks = [r for r in one.selective_risk if math.isfinite(r)]
     top = max([*risks, one.mean_risk if math.isfinite(one.mean_risk) else 0.0, 1e-3]) * 1.15
-    across, up = Axis(0, 1, 52, SIDE + 60), Axis(0, top, SIDE - 70, 22)
+    across, up = Axis(0.0, 1.0, 52.0, SIDE + 60.0), Axis(0.0, top, SIDE - 70.0, 22.0)
     kept = [(c, r) for c, r in zip(one.coverage, one.selective_risk, strict=True) if math.isfinite(r)]
     mean: list[Markup] = []
     if math.isfinite(one.mean_risk):
@@ -87,7 +87,7 @@ def risk_coverage_chart(one: RiskCoverageCurve) -> Markup:
             tag("text", f"all cases {number(one.mean_risk)}", x=across(0) + 6, y=y - 6),
         ]
     return chart(
-        left_axis(up, x=52, right=SIDE + 60, title=f"mean risk of the cases kept ({one.risk})"),
+        left_axis(up, x=52.0, right=SIDE + 60, title=f"mean risk of the cases kept ({one.risk})"),
         bottom_axis(across, y=SIDE - 70, title="coverage: share of cases kept, most confident first"),
         *mean,
         tag("polyline", points=points([across(c) for c, _ in kept], [up(r) for _, r in kept]), class_="curve"),
@@ -104,7 +104,7 @@ def page_link(path: str, *, slice_index: int | None = None) -> str:
     return quote(path, safe="/") + ("" if slice_index is None else f"#slice-{slice_index}")
 
 
-def _dot(x: float, y: float, line: CohortLine, value: float | None, *, links: bool) -> Markup:
+def _dot(x: float, y: float | int, line: CohortLine, value: float | None, *, links: bool) -> Markup:
     told = _told(f"{line.subject} {number(value)}") if links else ""
     if line.state == "review":
         mark = tag("rect", told, x=x - DOT, y=y - DOT, width=2 * DOT, height=2 * DOT, class_="case-dot review")

@@ -41,7 +41,7 @@ def levels_of(*, hard: bool, n_members: int) -> tuple[Level, ...]:
 
 def probability_contours(
     probability: Float[np.ndarray, "rows columns"], levels: Sequence[Level], *, hard: bool = False
-) -> list[list[Float[np.ndarray, "n 2"]]]:
+) -> list[list[Float[np.ndarray, "_ 2"]]]:
     """Closed lines of each level, as x, y in voxels from the slice's top left corner; outermost level first.
 
     Args:
@@ -64,12 +64,12 @@ def probability_contours(
     ]
 
 
-def mask_contours(mask: Bool[np.ndarray, "rows columns"]) -> list[Float[np.ndarray, "n 2"]]:
+def mask_contours(mask: Bool[np.ndarray, "rows columns"]) -> list[Float[np.ndarray, "_ 2"]]:
     """Closed lines around a mask, halfway between the centres of voxels inside and outside."""
     return probability_contours(mask.astype(np.float32), (Level("p50", "reference", 0.5),), hard=True)[0]
 
 
-def svg_path(lines: Sequence[Float[np.ndarray, "n 2"]], *, precision: int) -> str:
+def svg_path(lines: Sequence[Float[np.ndarray, "_ 2"]], *, precision: int) -> str:
     """SVG path of closed lines in whole steps of 1/precision voxel, each point relative to the one before."""
     return "".join(_closed(simplify(line, tolerance=TOLERANCE_PX), precision) for line in lines)
 
@@ -94,7 +94,7 @@ def simplify(line: Float[np.ndarray, "n 2"], *, tolerance: float) -> Float[np.nd
 
 def _lines(
     field: Float[np.ndarray, "rows columns"], level: float, *, outside: float, offset: Float[np.ndarray, "2"]
-) -> list[Float[np.ndarray, "n 2"]]:
+) -> list[Float[np.ndarray, "_ 2"]]:
     padded = np.pad(field, 1, constant_values=outside)
     return [np.asarray(line) + offset for line in contour_generator(z=padded).lines(level)]
 

@@ -19,7 +19,7 @@ def tag(name: str, *children: str, **attributes: object) -> Markup:
     return Markup(f"<{name}{written}>{inside}</{name}>")
 
 
-def chart(*children: str, width: float, height: float, label: str, class_: str = "chart") -> Markup:
+def chart(*children: str, width: float | int, height: float | int, label: str, class_: str = "chart") -> Markup:
     """Return a whole figure with its description for those who cannot see it."""
     return tag(
         "svg",
@@ -37,12 +37,12 @@ def chart(*children: str, width: float, height: float, label: str, class_: str =
 class Axis:
     """A straight scale from data to places on the page."""
 
-    low: float
-    high: float
-    start: float
-    stop: float
+    low: float | int
+    high: float | int
+    start: float | int
+    stop: float | int
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float | int) -> float:
         """Place of a value."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.start + share * (self.stop - self.start)
@@ -57,7 +57,7 @@ def points(xs: Sequence[float], ys: Sequence[float]) -> str:
     return " ".join(f"{_short(x)},{_short(y)}" for x, y in zip(xs, ys, strict=True))
 
 
-def bottom_axis(axis: Axis, *, y: float, title: str, about: int = 5, top: float | None = None) -> Markup:
+def bottom_axis(axis: Axis, *, y: float | int, title: str, about: int = 5, top: float | int | None = None) -> Markup:
     """Ticks and title of a horizontal axis, with grid lines up to `top`."""
     decimals = decimals_of(axis.ticks(about))
     parts: list[Markup] = []
@@ -69,7 +69,7 @@ def bottom_axis(axis: Axis, *, y: float, title: str, about: int = 5, top: float 
     return Markup("").join([*parts, tag("text", title, x=middle, y=y + 33, text_anchor="middle", class_="axis-title")])
 
 
-def left_axis(axis: Axis, *, x: float, right: float, title: str, about: int = 4) -> Markup:
+def left_axis(axis: Axis, *, x: float | int, right: float | int, title: str, about: int = 4) -> Markup:
     """Ticks and title of a vertical axis, with grid lines up to `right`."""
     decimals = decimals_of(axis.ticks(about))
     parts: list[Markup] = []

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,11 +12,10 @@ from plausible.core import SCHEMA_VERSION
 from plausible.report.model import CaseReport, CohortReport
 
 Report = TypeVar("Report", CaseReport, CohortReport)
-Kind: TypeAlias = Literal["case", "cohort"]
 REPORTS: Mapping[str, type[CaseReport] | type[CohortReport]] = {"case": CaseReport, "cohort": CohortReport}
 
 
-def schema(kind: Kind) -> dict[str, Any]:
+def schema(kind: str) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of case.json or cohort.json.
 
     Raises:

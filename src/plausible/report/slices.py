@@ -12,8 +12,8 @@ from plausible.report.contours import Level, mask_contours, probability_contours
 from plausible.report.pictures import Overlay, Window, grey_picture, overlay_picture, overlays_of, windows_of
 from plausible.report.plane import AxialView
 
-MARGIN_SLICES = 3
 LOWEST = 0.05
+ONLY_WORST = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,28 @@ class Plan:
 
     quality: int
     max_side: int
-    near_only: bool = False
+    margin: int | None = None  # slices kept on either side of a structure; None keeps all
     extras: bool = True  # further windows and maps besides the first ones
     every: int = 1
-    note: str = ""
+    lost: str = ""
+
+    @property
+    def note(self) -> str:
+        """What the page has to say about this plan; empty if nothing was left out."""
+        kept = f"slices further than {self.margin} from every structure are left out" if self.margin is not None else ""
+        return ", ".join(part for part in (kept, self.lost) if part)
 
 
-_NEAR = f"slices further than {MARGIN_SLICES} from every structure are left out"
 PLANS = (
     Plan(70, 1024),
     Plan(60, 512),
-    Plan(60, 512, near_only=True, note=_NEAR),
-    Plan(45, 448, near_only=True, note=f"{_NEAR} and pictures are coarser than the image"),
-    Plan(35, 320, True, False, note=f"{_NEAR}, pictures are coarser, only the first window and map are shown"),
-    Plan(30, 256, True, False, 3, f"{_NEAR}, only every third slice is shown, coarsely, with the first window and map"),
-    Plan(20, 192, True, False, 10**6, "only the slices to look at first are shown, coarsely"),
+    Plan(60, 512, margin=20),
+    Plan(60, 512, margin=8),
+    Plan(60, 512, margin=3),
+    Plan(45, 448, margin=3, lost="pictures are coarser than the image"),
+    Plan(35, 320, margin=3, extras=False, lost="pictures are coarser, only the first window and map are shown"),
+    Plan(30, 256, 3, False, 3, "of the others every third is shown, coarsely, with the first window and map"),
+    Plan(20, 192, 3, False, ONLY_WORST, "of the others those to look at first are shown, coarsely"),
 )
 
 
@@ -46,7 +53,7 @@ class SliceSource:
 
     Attributes:
         worst: slices to look at first; they stay in the page whatever the budget.
-        near: which slices hold any structure, or lie close to one.
+        occupied: which slices hold any structure.
     """
 
     view: AxialView
@@ -59,13 +66,13 @@ class SliceSource:
     levels: tuple[Level, ...]
     hard: bool
     worst: tuple[int, ...]
-    near: Bool[np.ndarray, "n"]
+    occupied: Bool[np.ndarray, "n"]
     zoom: tuple[float, float, float, float]
 
     def indices(self, plan: Plan) -> list[int]:
         """Slices that a plan shows."""
-        wanted = np.flatnonzero(self.near) if plan.near_only else np.arange(self.view.n_slices)
-        kept = {int(n) for n in wanted[:: plan.every]} if plan.every < len(self.near) else set()
+        wanted = np.flatnonzero(_near(self.occupied, plan.margin))
+        kept = set() if plan.every == ONLY_WORST else {int(n) for n in wanted[:: plan.every]}
         return sorted(kept | set(self.worst)) or [self.view.n_slices // 2]
 
     def draw(self, index: int, plan: Plan) -> dict[str, Any]:
@@ -112,7 +119,10 @@ class SliceSource:
 
     def _reference(self, name: str, index: int) -> str:
         assert self.reference is not None
-        return svg_path(mask_contours(self.view.slices(self.reference.mask(name))[index]), precision=self.precision)
+        classes = self.reference.classes
+        plane = self.view.slices(self.reference.values)[index]
+        mask = np.isin(plane, classes.labels[classes.channel(name)])
+        return svg_path(mask_contours(mask), precision=self.precision)
 
 
 def slice_source(
@@ -156,7 +166,7 @@ def slice_source(
         levels=levels,
         hard=hard,
         worst=tuple(n for n in worst if 0 <= n < view.n_slices),
-        near=_near(np.asarray(shown.any(axis=(1, 2)))),
+        occupied=np.asarray(shown.any(axis=(1, 2))),
         zoom=_zoom(np.asarray(shown.any(axis=0))),
     )
 
@@ -218,9 +228,10 @@ def _shown(
     return shown
 
 
-def _near(occupied: Bool[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    reach = np.ones(2 * MARGIN_SLICES + 1)
-    return np.convolve(occupied, reach)[MARGIN_SLICES : MARGIN_SLICES + len(occupied)] > 0
+def _near(occupied: Bool[np.ndarray, "n"], margin: int | None) -> Bool[np.ndarray, "n"]:
+    if margin is None:
+        return np.ones_like(occupied)
+    return np.convolve(occupied, np.ones(2 * margin + 1))[margin : margin + len(occupied)] > 0
 
 
 def _zoom(occupied: Bool[np.ndarray, "rows columns"]) -> tuple[float, float, float, float]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 DASH = "–"
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | int | None, digits: int = 3) -> str:
     """Write a number with so many significant digits; a dash if it is undefined."""
     if value is None or not math.isfinite(value):
         return DASH
@@ -18,14 +18,14 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{min(decimals, 6)}f}".replace("-", "−")
 
 
-def fixed(value: float | None, decimals: int = 2) -> str:
+def fixed(value: float | int | None, decimals: int = 2) -> str:
     """Write a number with so many decimals; a dash if it is undefined."""
     if value is None or not math.isfinite(value):
         return DASH
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
-def percent(value: float | None, decimals: int = 0) -> str:
+def percent(value: float | int | None, decimals: int = 0) -> str:
     """Write a fraction as percent; a dash if it is undefined."""
     return DASH if value is None or not math.isfinite(value) else f"{100 * value:.{decimals}f} %"
 
@@ -47,19 +47,19 @@ def words(name: str) -> str:
     return " ".join(known.get(part, part) for part in parts)
 
 
-def alike(low: float, high: float, values: Sequence[float | None]) -> list[str]:
+def alike(low: float | int, high: float | int, values: Sequence[float | None]) -> list[str]:
     """Write several numbers with the decimals that their spread needs."""
     spread = high - low
     decimals = max(0, 2 - math.floor(math.log10(spread))) if spread > 0 else 2
     return [fixed(value, min(decimals, 4)) for value in values]
 
 
-def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
+def ticks(low: float | int, high: float | int, *, about: int = 5) -> list[float]:
     """Round numbers from low to high for an axis."""
     if not high > low:
-        return [low]
+        return [float(low)]
     rough = (high - low) / about
     size = 10 ** math.floor(math.log10(rough))
     step = size * next(k for k in (1, 2, 2.5, 5, 10) if k * size >= rough)
     first = math.ceil(low / step - 1e-9)
-    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [float(round(n * step, 10)) for n in range(first, math.floor(high / step + 1e-9) + 1)]

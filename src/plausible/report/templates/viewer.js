@@ -136,7 +136,9 @@
     change("window", (state.window + 1) % data.windows.length);
     by("window-choice").value = state.window;
   };
+  const zoomable = data.zoom[2] < 0.9 * data.width || data.zoom[3] < 0.9 * data.height;
   const zoom = () => {
+    if (!zoomable) return;
     state.zoomed = !state.zoomed;
     frame();
   };
@@ -165,6 +167,7 @@
     for (const name of ["bands", "reference"]) {
       by(`${name}-toggle`)?.addEventListener("change", (event) => change(name, event.target.checked));
     }
+    by("zoom-button").hidden = !zoomable;
     by("zoom-button").addEventListener("click", zoom);
     by("help-button").addEventListener("click", () => by("help").showModal());
   };

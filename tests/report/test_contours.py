@@ -1,0 +1,97 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from plausible.report.contours import SOFT_LEVELS, levels_of, mask_contours, probability_contours, simplify, svg_path
+
+
+def area(lines) -> float:
+    """Signed areas (shoelace) of closed lines, holes counted negative by their own direction."""
+    return abs(
+        sum(0.5 * float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) for x, y in ((p[:, 0], p[:, 1]) for p in lines))
+    )
+
+
+def soft_disc(radius: float, *, edge: float = 0.8, size: int = 61, centre=(30.3, 29.6)) -> np.ndarray:
+    """p = 1 / (1 + exp((r - R) / w)), on pixel centres."""
+    y, x = np.mgrid[:size, :size] + 0.5
+    r = np.hypot(x - centre[0], y - centre[1])
+    return (1 / (1 + np.exp((r - radius) / edge))).astype(np.float32)
+
+
+@pytest.mark.parametrize("radius", [6.0, 9.0, 15.0])
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_a_soft_disc_keeps_its_area_at_every_level(radius: float, n: int) -> None:
+    level = SOFT_LEVELS[n]
+    exact = radius - 0.8 * math.log(level.threshold / (1 - level.threshold))
+    traced = probability_contours(soft_disc(radius), SOFT_LEVELS)[n]
+    assert area(traced) == pytest.approx(math.pi * exact**2, rel=0.02)
+
+
+def test_a_contour_lies_where_its_disc_lies() -> None:
+    (line,) = probability_contours(soft_disc(9.0), SOFT_LEVELS)[1]
+    assert (line.min(axis=0) + line.max(axis=0)) / 2 == pytest.approx((30.3, 29.6), abs=0.05)
+
+
+def test_contours_close_at_the_border_of_the_image() -> None:
+    plane = np.full((5, 7), 0.99, dtype=np.float32)
+    for lines in probability_contours(plane, SOFT_LEVELS):
+        (line,) = lines
+        assert (line[0] == line[-1]).all()
+        assert area([line]) == pytest.approx(5 * 7, abs=2 * (5 + 7) * 0.5)
+
+
+def test_an_empty_slice_has_no_contour() -> None:
+    assert probability_contours(np.zeros((5, 7), np.float32), SOFT_LEVELS) == [[], [], []]
+    assert svg_path([], precision=10) == ""
+
+
+def test_a_ring_keeps_its_hole() -> None:
+    ring = soft_disc(20.0) - soft_disc(8.0)
+    assert len(probability_contours(ring, SOFT_LEVELS)[1]) == 2
+
+
+def test_one_voxel_is_a_diamond_around_its_centre() -> None:
+    mask = np.zeros((5, 7), dtype=bool)
+    mask[2, 4] = True
+    (line,) = mask_contours(mask)
+    assert {tuple(p) for p in line} == {(4.0, 2.5), (5.0, 2.5), (4.5, 2.0), (4.5, 3.0)}
+
+
+def test_votes_are_traced_as_masks_of_any_half_and_all() -> None:
+    share = np.zeros((9, 11), dtype=np.float32)
+    share[1:8, 1:10] = 1 / 5
+    share[2:7, 2:8] = 3 / 5
+    share[3:6, 3:6] = 1.0
+    levels = levels_of(hard=True, n_members=5)
+    assert [level.label for level in levels] == ["any member", "at least half", "all members"]
+    traced = probability_contours(share, levels, hard=True)
+    masks = [share > 0, share >= 0.5, share == 1]
+    for lines, mask in zip(traced, masks, strict=True):
+        assert area(lines) == pytest.approx(mask.sum() - 4 / 8), (
+            "marching squares cuts an eighth of a voxel at each corner"
+        )
+
+
+def test_half_of_an_even_number_of_members_is_half() -> None:
+    share = np.full((3, 3), 2 / 4, dtype=np.float32)
+    assert [len(x) for x in probability_contours(share, levels_of(hard=True, n_members=4), hard=True)] == [1, 1, 0]
+
+
+def test_simplifying_moves_no_point_further_than_the_tolerance() -> None:
+    turns = np.linspace(0, 2 * np.pi, 400)
+    circle = np.stack([20 * np.cos(turns), 20 * np.sin(turns)], axis=1)
+    kept = simplify(circle, tolerance=0.1)
+    assert len(kept) < 60
+    assert area([kept]) == pytest.approx(math.pi * 20**2, rel=0.01)
+    assert (kept[0] == circle[0]).all()
+
+
+def test_path_is_closed_relative_and_in_steps() -> None:
+    square = np.array([[1.0, 2.0], [3.0, 2.0], [3.0, 4.0], [1.0, 4.0], [1.0, 2.0]])
+    assert svg_path([square], precision=10) == "M10 20l20 0 0 20 -20 0z"
+    assert re.fullmatch(
+        r"(M\d+ \d+l(-?\d+ -?\d+ ?)+z)+", svg_path(probability_contours(soft_disc(9), SOFT_LEVELS)[0], precision=10)
+    )
