@@ -23,6 +23,7 @@ from plausible.train.cache import load_case
 from plausible.train.job import MemberJob
 from plausible.train.model import MemberRecord
 from plausible.train.network import (
+    Loss,
     Network,
     autocast,
     build_loss,
@@ -105,7 +106,7 @@ def _fit(job: MemberJob, state: State, on_iteration: OnIteration) -> None:
         on_iteration(state.iteration, value)
 
 
-def _step(job: MemberJob, state: State, loss: Any, batch: tuple[torch.Tensor, torch.Tensor]) -> float:
+def _step(job: MemberJob, state: State, loss: Loss, batch: tuple[torch.Tensor, torch.Tensor]) -> float:
     state.network.train()
     images, targets = (part.to(job.device) for part in batch)
     state.optimiser.zero_grad(set_to_none=True)

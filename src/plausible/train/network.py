@@ -1,7 +1,7 @@
 """The network, its loss, and the numbers a processor computes them in. MONAI's, not rewritten."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
@@ -13,11 +13,14 @@ from plausible.train.settings import Precision
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from monai.losses.dice import DiceCELoss
+    from monai.losses.dice import DiceCELoss, DiceLoss
     from monai.networks.nets.dynunet import DynUNet
 
 Network: TypeAlias = Any
 """A `torch.nn.Module` from patches to logits."""
+
+Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From logits and targets to one number."""
 
 
 def build_network(plan: Plan, *, channels: int, classes: Classes, seed: int) -> Network:
@@ -57,18 +60,24 @@ def load_weights(network: Network, weights: Mapping[str, torch.Tensor]) -> None:
             parameter.copy_(weights[name])
 
 
-def build_loss(classes: Classes) -> Any:
-    """Dice plus cross-entropy: softmax for exclusive classes (Dice without the background), sigmoid for regions."""
+def build_loss(classes: Classes) -> Loss:
+    """Dice plus cross-entropy: softmax for exclusive classes (Dice without the background), sigmoid for regions.
+
+    MONAI's `DiceCELoss` takes a softmax cross-entropy whenever there are several channels, even with `sigmoid=True`;
+    for overlapping regions the two parts are therefore put together here.
+    """
     if classes.exclusive:
-        return DiceCELoss(include_background=False, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
-    return DiceCELoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+        whole: Loss = DiceCELoss(include_background=False, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+        return whole
+    dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    entropy = torch.nn.BCEWithLogitsLoss()
+    return lambda logits, target: dice(logits, target) + entropy(logits, target)
 
 
-def supervised_loss(loss: Any, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def supervised_loss(loss: Loss, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Loss of one head (`b c i j k`) or of several (`b h c i j k`), each coarser one with half the weight before it."""
     if logits.ndim == target.ndim:
-        single: torch.Tensor = loss(logits.float(), target)
-        return single
+        return loss(logits.float(), target)
     weights = [0.5**head for head in range(logits.shape[1])]
     parts = [w * loss(logits[:, head].float(), target) for head, w in enumerate(weights)]
     total: torch.Tensor = torch.stack(parts).sum() / sum(weights)
