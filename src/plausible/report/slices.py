@@ -240,7 +240,7 @@ def _zoom(occupied: Bool[np.ndarray, "rows columns"]) -> tuple[float, float, flo
     rows, columns = np.flatnonzero(occupied.any(axis=1)), np.flatnonzero(occupied.any(axis=0))
     if not len(rows):
         return 0.0, 0.0, float(width), float(height)
-    margin = 0.2 * max(rows[-1] - rows[0], columns[-1] - columns[0]) + 3
+    margin = 0.12 * max(rows[-1] - rows[0], columns[-1] - columns[0]) + 3
     left, top = max(columns[0] - margin, 0), max(rows[0] - margin, 0)
     right, bottom = min(columns[-1] + 1 + margin, width), min(rows[-1] + 1 + margin, height)
     return float(left), float(top), float(right - left), float(bottom - top)
