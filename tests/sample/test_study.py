@@ -1,0 +1,103 @@
+"""Many images to the store: reruns keep what is there, a kill loses nothing, a bad image stops nobody else."""
+
+import json
+import multiprocessing
+import time
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from plausible.core import InvalidInput
+from plausible.io.store import read_attributes, store_path
+from plausible.sample import image_study, predict_case, predict_members, predict_study
+from tests.train.datasets import affine, image_and_labels
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for n in range(3):
+        values, _ = image_and_labels(n)
+        nib.save(nib.Nifti1Image(values[0], affine()), folder / f"case_{n}_0000.nii.gz")
+    return folder
+
+
+def content(store) -> dict:
+    """Entries and check sums of every stored member; the time stamps of a zip file are left out."""
+    found = {}
+    for path in sorted(store.rglob("*.zarr.zip")):
+        with zipfile.ZipFile(path) as zipped:
+            found[str(path.relative_to(store))] = sorted((entry.filename, entry.CRC) for entry in zipped.infolist())
+    return found
+
+
+def test_members_go_to_the_store_with_what_made_them(model, images, tmp_path):
+    seen = []
+    done = predict_study(model, image_study(images, model), tmp_path / "s", on_case=lambda *told: seen.append(told))
+    assert done.written == (("case_0", 2), ("case_1", 2), ("case_2", 2))
+    assert seen == [("case_0", 1, 3), ("case_1", 2, 3), ("case_2", 3, 3)]
+    told = json.loads((tmp_path / "s/members.json").read_text())
+    assert told["ensemble"] == "deep ensemble of 2"
+    assert [info["kind"] for info in told["members"]] == ["seed", "seed"]
+    geometry, classes, attributes = read_attributes(store_path(tmp_path / "s", member="member_1", subject="case_2"))
+    study = image_study(images, model)
+    expected = list(predict_members(model, study.case("case_2").image()))[1]
+    assert geometry.matches(expected.geometry)
+    assert classes == model.info.classes
+    assert attributes["info"]["checkpoint"] == model.info.members[1].weights_sha256
+
+
+def test_a_rerun_keeps_what_is_there_and_other_settings_do_not(model, images, tmp_path):
+    study = image_study(images, model)
+    predict_study(model, study, tmp_path / "s")
+    before = content(tmp_path / "s")
+    store_path(tmp_path / "s", member="member_1", subject="case_1").unlink()
+    again = predict_study(model, study, tmp_path / "s")
+    assert again.written == (("case_0", 0), ("case_1", 1), ("case_2", 0))
+    assert again.kept == (("case_0", 2), ("case_1", 1), ("case_2", 2))
+    assert content(tmp_path / "s") == before
+    assert predict_case(model, study.case("case_0"), tmp_path / "s", overlap=0.25) == (2, 0)
+    assert predict_case(model, study.case("case_0"), tmp_path / "s", overlap=0.25, overwrite=True) == (2, 0)
+
+
+def test_another_image_under_the_same_name_is_predicted_again(model, images, tmp_path):
+    predict_study(model, image_study(images, model), tmp_path / "s")
+    values, _ = image_and_labels(7)
+    nib.save(nib.Nifti1Image(values[0], affine()), images / "case_0_0000.nii.gz")
+    done = predict_study(model, image_study(images, model), tmp_path / "s")
+    assert done.written == (("case_0", 2), ("case_1", 0), ("case_2", 0))
+
+
+def test_killed_with_sigkill_and_rerun_gives_the_same_store(model, images, tmp_path):
+    study = image_study(images, model)
+    predict_study(model, study, tmp_path / "whole")
+    process = multiprocessing.get_context("fork").Process(target=predict_study, args=(model, study, tmp_path / "cut"))
+    process.start()
+    while not list((tmp_path / "cut").rglob("*.zarr.zip")):
+        time.sleep(0.001)
+        assert process.is_alive()
+    process.kill()
+    process.join()
+    assert len(list((tmp_path / "cut").rglob("*.zarr.zip"))) < 6
+    predict_study(model, study, tmp_path / "cut")
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_a_bad_image_is_listed_and_stops_nobody(model, images, tmp_path):
+    values, _ = image_and_labels(1)
+    values[0, 0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(values[0], affine()), images / "case_1_0000.nii.gz")
+    whole = (images / "case_2_0000.nii.gz").read_bytes()
+    (images / "case_2_0000.nii.gz").write_bytes(whole[: len(whole) // 2])
+    done = predict_study(model, image_study(images, model), tmp_path / "s")
+    assert done.written == (("case_0", 2),)
+    assert [(problem.subject, problem.code) for problem in done.failures] == [("case_1", "E309"), ("case_2", "E305")]
+
+
+def test_a_folder_without_images_is_refused(model, tmp_path):
+    with pytest.raises(InvalidInput) as error:
+        image_study(tmp_path, model)
+    assert error.value.problem.code == "E108"
