@@ -283,3 +283,30 @@ def test_a_large_ct_stays_in_its_budget() -> None:
     html = page_of(large)
     assert len(html.encode()) <= 8e6
     assert {s.worst_slice for s in report.structures} <= {one["index"] for one in viewer_data(html)["slices"]}
+
+
+def test_overlapping_regions_have_a_map_each(case_example) -> None:
+    two = np.concatenate([case_example.maps[0].values, case_example.maps[1].values])
+    maps = (scalar("predictive_entropy", two, case_example.maps[0].geometry, math.log(2), frames=("whole", "core")),)
+    data = viewer_data(page_of(replace(case_example, maps=maps)))
+    assert [one["label"] for one in data["overlays"]] == ["predictive entropy, whole", "predictive entropy, core"]
+
+
+def test_undefined_numbers_are_dashes(case_example) -> None:
+    nan = math.nan
+    undefined = tuple(
+        replace(
+            s,
+            agreement=nan,
+            volume_cv=nan,
+            expected_volume_ml=nan,
+            member_volumes_ml=(nan, 1.0),
+            reference={"dice": nan},
+            volume_ml=replace(s.volume_ml, value=nan, low=nan, high=nan),
+            reference_volume_ml=nan,
+            agreement_matrix=((1.0, nan), (nan, 1.0)),
+        )
+        for s in case_example.report.structures
+    )
+    html = page_of(replace(case_example, report=replace(case_example.report, structures=undefined)))
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", html).lower().replace("dominant", "")

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from plausible.report.drawing import Axis, bottom_axis, chart, left_axis, points, tag
 from plausible.report.model import SliceProfile, StructureSummary
 from plausible.report.pictures import COLOURS
-from plausible.report.text import number, percent
+from plausible.report.text import known, number, percent
 
 WIDTH = 560.0
 LEFT, RIGHT = 46.0, 548.0
@@ -44,12 +44,12 @@ def volume_chart(structure: StructureSummary, *, colour: str) -> Markup:
     members = [v for v in structure.member_volumes_ml if math.isfinite(v)]
     interval = structure.volume_ml
     every = [*members, interval.low, interval.high, interval.value, structure.reference_volume_ml]
-    known = [v for v in every if v is not None and math.isfinite(v)]
-    if not known:
+    finite = [v for v in every if known(v)]
+    if not finite:
         return Markup("")
-    margin = max(0.12 * (max(known) - min(known)), 0.02 * max(known), 1e-3)
-    across = Axis(max(min(known) - margin, 0.0), max(known) + margin, LEFT, RIGHT)
-    label = f"{structure.name}: volumes of {len(members)} members, {number(min(known))} to {number(max(known))} ml"
+    margin = max(0.12 * (max(finite) - min(finite)), 0.02 * max(finite), 1e-3)
+    across = Axis(max(min(finite) - margin, 0.0), max(finite) + margin, LEFT, RIGHT)
+    label = f"{structure.name}: volumes of {len(members)} members, {number(min(finite))} to {number(max(finite))} ml"
     return chart(
         bottom_axis(across, y=62.0, title="volume, ml", about=6, top=8.0),
         _interval(across, interval.low, interval.high, colour),
@@ -64,7 +64,7 @@ def volume_chart(structure: StructureSummary, *, colour: str) -> Markup:
 
 def share_bar(expected: float | None, mutual: float | None, *, top: float) -> Markup:
     """Expected entropy and mutual information end to end, on a scale from 0 to `top`."""
-    if expected is None or mutual is None or not top > 0:
+    if not (known(expected) and known(mutual) and top > 0):
         return Markup("")
     across = Axis(0.0, top, 0.0, 200.0)
     first = min(max(across(expected), 0.0), 200.0)
@@ -135,7 +135,7 @@ def _targets(across: Axis, n: int) -> Markup:
 
 
 def _interval(across: Axis, low: float | None, high: float | None, colour: str) -> Markup:
-    if low is None or high is None:
+    if not (known(low) and known(high)):
         return Markup("")
     return tag("rect", x=across(low), y=26, width=max(across(high) - across(low), 1.5), height=16, rx=3, fill=colour,
                class_="interval")  # fmt: skip
@@ -155,14 +155,14 @@ def _dot(x: float, y: float, label: str, colour: str) -> Markup:
 
 
 def _tick(across: Axis, value: float | None, label: str) -> Markup:
-    if value is None:
+    if not known(value):
         return Markup("")
     return tag("line", tag("title", f"{label} {number(value)} ml"), x1=across(value), x2=across(value), y1=20, y2=48,
                class_="value-mark")  # fmt: skip
 
 
 def _diamond(across: Axis, value: float | None) -> Markup:
-    if value is None:
+    if not known(value):
         return Markup("")
     x = across(value)
     return tag(

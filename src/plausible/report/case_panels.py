@@ -9,9 +9,9 @@ from typing import Any
 
 from plausible.report.case_charts import gradient, interval_meaning, profile_chart, share_bar, volume_chart
 from plausible.report.model import CaseReport, StructureSummary
-from plausible.report.page import script_json
+from plausible.report.page import made_by, script_json
 from plausible.report.panels import Content, Panels
-from plausible.report.text import words
+from plausible.report.text import known, words
 
 STRUCTURE_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#0072b2", "#d55e00")
 """Okabe and Ito 2008, in the order that reads best on grey images."""
@@ -39,7 +39,7 @@ def colours_of(report: CaseReport) -> tuple[str, ...]:
 
 def worst_slices(report: CaseReport) -> tuple[int, ...]:
     """Slices to look at first: the worst of each structure, least agreed first, then those most uncertain next."""
-    ordered = sorted(report.structures, key=lambda s: math.inf if s.agreement is None else s.agreement)
+    ordered = sorted(report.structures, key=lambda s: s.agreement if known(s.agreement) else math.inf)
     chosen = list(dict.fromkeys(s.worst_slice for s in ordered if s.worst_slice is not None))
     ranked = sorted(
         ((area, n) for profile in report.profiles for n, area in enumerate(profile.uncertain_area_cm2) if area > 0),
@@ -216,11 +216,10 @@ def about(view: CaseView) -> Content:
         for c in dict.fromkeys(key for m in report.members for key in m)
         if any(m.get(c) not in (None, "") for m in report.members)
     ]
-    made = {key: value for key, value in report.provenance.items() if key not in ("settings", "inputs", "extra")}
     return {
         "report": report,
         "columns": columns,
-        "made": made,
+        "made": made_by(report.provenance),
         "settings": report.provenance.get("settings") or {},
         "inputs": report.provenance.get("inputs") or {},
         "launch": launch_lines(report),
@@ -236,7 +235,7 @@ def launch_lines(report: CaseReport) -> list[tuple[str, str]]:
     slicer = [f"slicer.util.loadVolume({p!r})" for p in (*image, *maps)]
     slicer += [f"slicer.util.loadSegmentation({p!r})" for p in labels]
     return [
-        ("3D Slicer", f"Slicer --python-code {shlex.quote('; '.join(slicer))}"),
+        ("3D Slicer", f"Slicer --python-code {_double_quoted('; '.join(slicer))}"),
         (
             "ITK-SNAP",
             " ".join(
@@ -246,6 +245,11 @@ def launch_lines(report: CaseReport) -> list[tuple[str, str]]:
         ("FSLeyes", " ".join(["fsleyes", *background, *seg, "-ot label", *(f"{p} -cm hot -a 50" for p in over)])),
         ("napari", " ".join(["napari", *background, *seg, *over]) + "   # with a NIfTI reader plugin"),
     ]
+
+
+def _double_quoted(code: str) -> str:
+    """Quote for a shell; double quotes, known to Windows too, unless the code holds what they do not protect."""
+    return shlex.quote(code) if set(code) & set('"$`\\!%') else f'"{code}"'
 
 
 def _profiles(report: CaseReport) -> list[list[float | None] | None]:
@@ -267,7 +271,7 @@ def _cells(structure: StructureSummary) -> list[list[dict[str, Any]]]:
 
 
 def _step(value: float | None) -> int | None:
-    return None if value is None or math.isnan(value) else min(max(int((value - 0.5) * 20), 0), 9)
+    return min(max(int((value - 0.5) * 20), 0), 9) if known(value) else None
 
 
 def _split(key: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:

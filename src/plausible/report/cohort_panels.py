@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from plausible.report.cohort_charts import page_link, reliability_chart, risk_coverage_chart, strip
 from plausible.report.model import CohortLine, CohortReport
+from plausible.report.page import made_by
 from plausible.report.panels import Content, Panels
+from plausible.report.text import known
 
 COLUMNS = (
     "subject", "structure", "state", "agreement", "volume_ml", "volume_low_ml", "volume_high_ml", "volume_cv",
@@ -40,8 +42,7 @@ def triage_order(lines: Sequence[CohortLine]) -> tuple[CohortLine, ...]:
     """Least agreed first; lines without agreement (absent in all members, or a single member) come last."""
 
     def key(line: CohortLine) -> tuple[float, str, str]:
-        known = line.agreement is not None and math.isfinite(line.agreement)
-        return (line.agreement if known and line.agreement is not None else math.inf, line.subject, line.structure)
+        return (line.agreement if known(line.agreement) else math.inf, line.subject, line.structure)
 
     return tuple(sorted(lines, key=key))
 
@@ -139,9 +140,8 @@ def failures(view: CohortView) -> Content:
 def about(view: CohortView) -> Content:
     """Return methods and provenance."""
     provenance = view.report.provenance
-    made = {key: value for key, value in provenance.items() if key not in ("settings", "inputs", "extra")}
     settings, inputs = (provenance.get(name) or {} for name in ("settings", "inputs"))
-    return {"report": view.report, "made": made, "settings": settings, "n_inputs": len(inputs)}
+    return {"report": view.report, "made": made_by(provenance), "settings": settings, "n_inputs": len(inputs)}
 
 
 def csv_address(lines: Sequence[CohortLine], measures: Sequence[str]) -> str:

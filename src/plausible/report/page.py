@@ -49,6 +49,12 @@ def script_json(value: Mapping[str, Any]) -> Markup:
     return Markup(written)
 
 
+def made_by(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page lists of a provenance record; settings and inputs have a place of their own."""
+    listed = {**provenance, **(provenance.get("extra") or {})}
+    return {key: value for key, value in listed.items() if key not in ("settings", "inputs", "extra")}
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -59,6 +65,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": text.number, "fixed": text.fixed, "percent_of": text.percent, "words": text.words}
+    environment.tests["known"] = text.known
     return environment
 
 

@@ -1,14 +1,19 @@
 """How numbers and names are written on the pages."""
 
 import math
-from collections.abc import Sequence
+from typing import TypeGuard
 
 DASH = "–"
 
 
+def known(value: float | int | None) -> TypeGuard[float]:
+    """Whether there is a number, and it is finite."""
+    return value is not None and math.isfinite(value)
+
+
 def number(value: float | int | None, digits: int = 3) -> str:
     """Write a number with so many significant digits; a dash if it is undefined."""
-    if value is None or not math.isfinite(value):
+    if not known(value):
         return DASH
     if value == 0:
         return "0"
@@ -20,14 +25,14 @@ def number(value: float | int | None, digits: int = 3) -> str:
 
 def fixed(value: float | int | None, decimals: int = 2) -> str:
     """Write a number with so many decimals; a dash if it is undefined."""
-    if value is None or not math.isfinite(value):
+    if not known(value):
         return DASH
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def percent(value: float | int | None, decimals: int = 0) -> str:
     """Write a fraction as percent; a dash if it is undefined."""
-    return DASH if value is None or not math.isfinite(value) else f"{100 * value:.{decimals}f} %"
+    return f"{100 * value:.{decimals}f} %" if known(value) else DASH
 
 
 def words(name: str) -> str:
@@ -45,13 +50,6 @@ def words(name: str) -> str:
     }
     parts = name.split("_")
     return " ".join(known.get(part, part) for part in parts)
-
-
-def alike(low: float | int, high: float | int, values: Sequence[float | None]) -> list[str]:
-    """Write several numbers with the decimals that their spread needs."""
-    spread = high - low
-    decimals = max(0, 2 - math.floor(math.log10(spread))) if spread > 0 else 2
-    return [fixed(value, min(decimals, 4)) for value in values]
 
 
 def ticks(low: float | int, high: float | int, *, about: int = 5) -> list[float]:
