@@ -36,7 +36,7 @@ class Example:
     reference: LabelMap
 
 
-def blob_labels(shape=(40, 48, 30), spacing=(1.0, 1.0, 1.0)) -> tuple[np.ndarray, Geometry]:
+def blob_labels(shape=(40, 48, 20), spacing=(1.0, 1.0, 1.0)) -> tuple[np.ndarray, Geometry]:
     """Two touching ellipsoids of labels 1 and 2."""
     axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
     first = (axes[0] / 0.4) ** 2 + ((axes[1] - 0.25) / 0.3) ** 2 + (axes[2] / 0.6) ** 2 < 1

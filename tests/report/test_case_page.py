@@ -239,11 +239,11 @@ def test_the_same_case_gives_the_same_page(case_example, case_html: str) -> None
     assert page_of(case_example) == case_html
 
 
-@pytest.mark.parametrize("max_mb", [0.6, 0.25])
+@pytest.mark.parametrize("max_mb", [0.45, 0.25])
 def test_over_budget_slices_go_first_and_the_page_says_so(case_example, max_mb: float) -> None:
     rng = np.random.default_rng(0)
     noisy = replace(case_example.image, values=rng.normal(size=(1, *case_example.report.shape)).astype(np.float32))
-    assert len(page_of(replace(case_example, image=noisy)).encode()) > 0.7e6
+    assert len(page_of(replace(case_example, image=noisy)).encode()) > 0.5e6
     html = page_of(replace(case_example, image=noisy), max_mb=max_mb)
     assert len(html.encode()) <= max_mb * 1e6
     assert f"To keep this page below {max_mb:g} MB" in html
@@ -309,4 +309,5 @@ def test_undefined_numbers_are_dashes(case_example) -> None:
         for s in case_example.report.structures
     )
     html = page_of(replace(case_example, report=replace(case_example.report, structures=undefined)))
-    assert "nan" not in re.sub(r"base64,[^\"]+", "", html).lower().replace("dominant", "")
+    shown = re.sub(r"<script>.*?</script>|base64,[^\"]+", "", html, flags=re.DOTALL)
+    assert not re.search(r"\bnan\b", shown, re.IGNORECASE)

@@ -1,0 +1,26 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from plausible.report import CASE_PANELS, COHORT_PANELS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods" / "report.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_example_runs(block: str) -> None:
+    exec(compile(block, str(PAGE), "exec"), {})
+
+
+def test_every_panel_of_the_case_page_is_described() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for panel in CASE_PANELS:
+        assert f"| {panel.title} |" in text
+
+
+def test_every_figure_says_what_it_shows_and_what_to_do() -> None:
+    for panel in (*CASE_PANELS, *COHORT_PANELS):
+        assert panel.reading.shows
+        assert bool(panel.reading.good) == bool(panel.reading.bad) == bool(panel.reading.do)
