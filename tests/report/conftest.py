@@ -1,4 +1,4 @@
-"""Pages made once for all tests of a session."""
+"""Pages made once for all tests."""
 
 import pytest
 
