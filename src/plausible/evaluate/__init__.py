@@ -1,6 +1,12 @@
 """Against one reference or several: overlap, surfaces, calibration, failure detection, and intervals over subjects."""
 
-from plausible.evaluate.bootstrap import Estimate, bootstrap_mean, bootstrap_statistic, paired_difference
+from plausible.evaluate.bootstrap import (
+    Estimate,
+    bootstrap_mean,
+    bootstrap_statistic,
+    bootstrap_units,
+    paired_difference,
+)
 from plausible.evaluate.calibration import (
     CALIBRATION_SCORES,
     N_BINS,
@@ -16,6 +22,26 @@ from plausible.evaluate.calibration import (
     probability_scores,
     top_label_bins,
     uniform_calibration_error,
+)
+from plausible.evaluate.case import (
+    BOX_MARGIN_MM,
+    ENSEMBLE,
+    MEMBER,
+    REFERENCE_BOX,
+    WHOLE_IMAGE,
+    CaseEvaluation,
+    CaseReliability,
+    evaluate_case,
+)
+from plausible.evaluate.cohort import (
+    DIFFERENCE,
+    SINGLE_MEMBER,
+    TOP_LABEL,
+    CohortEvaluation,
+    ReliabilityCurve,
+    SelectiveRisk,
+    SummaryLine,
+    evaluate_cohort,
 )
 from plausible.evaluate.overlap import (
     OVERLAP_SCORES,
@@ -50,16 +76,30 @@ from plausible.evaluate.surface import (
 )
 
 __all__ = [
+    "BOX_MARGIN_MM",
     "CALIBRATION_SCORES",
+    "DIFFERENCE",
+    "ENSEMBLE",
+    "MEMBER",
     "N_BINS",
     "OVERLAP_SCORES",
+    "REFERENCE_BOX",
     "RISK_COVERAGE_SCORES",
+    "SINGLE_MEMBER",
     "SURFACE_SCORES",
+    "TOP_LABEL",
+    "WHOLE_IMAGE",
+    "CaseEvaluation",
+    "CaseReliability",
+    "CohortEvaluation",
     "Estimate",
     "Overlap",
     "ProbabilityScores",
     "ReliabilityBins",
+    "ReliabilityCurve",
     "RiskCoverage",
+    "SelectiveRisk",
+    "SummaryLine",
     "SurfaceDistances",
     "absolute_relative_volume_difference",
     "absolute_volume_difference_ml",
@@ -68,9 +108,12 @@ __all__ = [
     "average_symmetric_surface_distance",
     "bootstrap_mean",
     "bootstrap_statistic",
+    "bootstrap_units",
     "brier_score",
     "class_wise_calibration_error",
     "dice",
+    "evaluate_case",
+    "evaluate_cohort",
     "excess_area_under_risk_coverage",
     "expected_calibration_error",
     "hausdorff_distance",

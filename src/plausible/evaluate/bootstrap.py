@@ -76,7 +76,10 @@ def bootstrap_mean(
         def mean(drawn: Integer[np.ndarray, "r u"]) -> Float[np.ndarray, " r"]:
             return np.asarray(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
 
-    return _bca(mean, len(sums), seed, n_resamples, level, n_undefined=int((~known).sum()))
+    n_undefined = int((~known).sum())
+    return bootstrap_units(
+        mean, n_units=len(sums), seed=seed, n_resamples=n_resamples, level=level, n_undefined=n_undefined
+    )
 
 
 def bootstrap_statistic(
@@ -113,7 +116,10 @@ def bootstrap_statistic(
         rows = drawn if n_units == len(unit) else [np.concatenate([members[u] for u in row]) for row in drawn]
         return np.array([statistic(*table[:, row]) for row in rows], dtype=np.float64)
 
-    return _bca(each, n_units, seed, n_resamples, level, n_undefined=int((~known).sum()))
+    n_undefined = int((~known).sum())
+    return bootstrap_units(
+        each, n_units=n_units, seed=seed, n_resamples=n_resamples, level=level, n_undefined=n_undefined
+    )
 
 
 def paired_difference(
@@ -137,26 +143,15 @@ def paired_difference(
     return bootstrap_mean(np.array(apart), seed=seed, clusters=subjects, n_resamples=n_resamples, level=level)
 
 
-def _by_pair(rows: Sequence[Score]) -> dict[tuple[str, str, str], float]:
-    table = {(row.subject, row.structure, row.against): row.value for row in rows}
-    if len(table) < len(rows):
-        raise ValueError("a subject is scored twice for one structure and reference: select one region and reduction")
-    return table
+def bootstrap_units(
+    statistic: OfUnits, *, n_units: int, seed: int, n_resamples: int, level: float, n_undefined: int = 0
+) -> Estimate:
+    """Interval of a statistic of numbered units, which takes many draws at once.
 
-
-def _units(known: Bool[np.ndarray, " s"], clusters: Sequence[Hashable] | None) -> Integer[np.ndarray, " k"]:
-    """Number of the unit that each known value belongs to."""
-    if clusters is None:
-        return np.arange(int(known.sum()))
-    if len(clusters) != len(known):
-        raise ValueError(f"{len(clusters)} clusters for {len(known)} values")
-    numbers: dict[Hashable, int] = {}
-    kept = [cluster for cluster, ok in zip(clusters, known, strict=True) if ok]
-    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in kept], dtype=np.int64)
-
-
-def _bca(statistic: OfUnits, n: int, seed: int, n_resamples: int, level: float, *, n_undefined: int) -> Estimate:
-    """Bias-corrected and accelerated interval of a statistic of n units."""
+    Raises:
+        InvalidInput: E401, fewer than two units.
+    """
+    n = n_units
     if n < 2:
         raise InvalidInput(
             Problem(
@@ -174,6 +169,24 @@ def _bca(statistic: OfUnits, n: int, seed: int, n_resamples: int, level: float, 
         left_out = np.concatenate([statistic(block) for block in _jackknife(n)])
         low, high = np.quantile(draws, _corrected_levels(value, draws, left_out[~np.isnan(left_out)], level))
     return Estimate(value=value, low=float(low), high=float(high), level=level, n=n, n_undefined=n_undefined)
+
+
+def _by_pair(rows: Sequence[Score]) -> dict[tuple[str, str, str], float]:
+    table = {(row.subject, row.structure, row.against): row.value for row in rows}
+    if len(table) < len(rows):
+        raise ValueError("a subject is scored twice for one structure and reference: select one region and reduction")
+    return table
+
+
+def _units(known: Bool[np.ndarray, " s"], clusters: Sequence[Hashable] | None) -> Integer[np.ndarray, " k"]:
+    """Number of the unit that each known value belongs to."""
+    if clusters is None:
+        return np.arange(int(known.sum()))
+    if len(clusters) != len(known):
+        raise ValueError(f"{len(clusters)} clusters for {len(known)} values")
+    numbers: dict[Hashable, int] = {}
+    kept = [cluster for cluster, ok in zip(clusters, known, strict=True) if ok]
+    return np.array([numbers.setdefault(cluster, len(numbers)) for cluster in kept], dtype=np.int64)
 
 
 def _corrected_levels(value: float, draws: np.ndarray, left_out: np.ndarray, level: float) -> Float[np.ndarray, "2"]:

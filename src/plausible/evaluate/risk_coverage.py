@@ -62,12 +62,12 @@ class RiskCoverage:
     @property
     def selective_risk(self) -> Float[np.ndarray, " d"]:
         """Mean risk of the subjects kept."""
-        return self._risk_sum / self.kept
+        return np.asarray(self._risk_sum / self.kept)
 
     @property
     def generalized_risk(self) -> Float[np.ndarray, " d"]:
         """Risk of the subjects kept as a share of all subjects: (1/n) Σ_{i≤k} ℓ_i."""
-        return self._risk_sum / max(self.n, 1)
+        return np.asarray(self._risk_sum / max(self.n, 1))
 
     @property
     def perfect(self) -> "RiskCoverage":
