@@ -37,6 +37,12 @@ def test_any_iteration_can_be_drawn_again_in_any_order():
     assert not torch.equal(batches(seed=4).draw(0)[0], first[0][0])
 
 
+def test_seeds_augment_the_same_case_differently():
+    """With one case alone, its order has no say: what differs is what was drawn for the patch."""
+    one = [replace(batches(seed=seed), cases=batches().cases[:1]).draw(0)[0] for seed in (3, 4)]
+    assert not torch.equal(*one)
+
+
 def test_each_epoch_sees_every_case_once():
     drawn = batches(replace(TINY, batch=3, **PLAIN, patch=(16, 16, 12)))
     for epoch in range(3):
