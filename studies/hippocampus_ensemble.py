@@ -2,7 +2,7 @@
 
 Run it again after an interruption: finished members, predictions and scores are kept.
 
-    python studies/hippocampus_ensemble.py --data DATASET --out OUT --members 5 --iterations 2000 --workers 2
+    python studies/hippocampus_ensemble.py --data DATASET --out OUT --members 5 --iterations 800 --workers 2
 
 DATASET is an nnU-Net raw dataset. Its cases are split by --seed into 120 for training, 30 for validation and the rest
 for the test (195 cases: 45). Test cases are read in the last step only. OUT/model is the model, OUT/members the store.
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, help="nnU-Net raw dataset")
     parser.add_argument("--out", required=True, help="folder of this study")
     parser.add_argument("--members", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=2000)
+    parser.add_argument("--iterations", type=int, default=800)
     parser.add_argument("--ensemble", choices=("deep", "cv"), default="deep")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--width", type=int, default=16)

@@ -36,7 +36,7 @@ class TrainingSettings:
         weights_as: type in which the finished weights are stored.
     """
 
-    iterations: int = 2000
+    iterations: int = 1000
     batch: int = 2
     learning_rate: float = 2e-3
     warmup: float = 0.1
