@@ -8,7 +8,7 @@ import torch
 
 from plausible.core import Classes
 from plausible.train import TrainingSettings
-from plausible.train.batches import Batches, PreparedCase, augmentation
+from plausible.train.batches import Batches, PreparedCase, augmentation, places_of
 from plausible.train.network import build_loss, build_network, load_weights, supervised_loss, weights_of
 from plausible.train.plan import plan
 from tests.train.datasets import TINY, image_and_labels
@@ -22,7 +22,7 @@ PLAIN = {"rotation_deg": 0.0, "scale": 0.0, "noise": 0.0, "brightness": 0.0, "ga
 def batches(settings=TINY, *, classes=CLASSES, seed=3) -> Batches:
     planned = plan(fingerprint_of(size=(11.0, 13.0, 9.0)), settings)
     pairs = [image_and_labels(n) for n in range(3)]
-    cases = [PreparedCase((values - 100) / 40, labels) for values, labels in pairs]
+    cases = [PreparedCase((values - 100) / 40, labels, places_of(labels)) for values, labels in pairs]
     return Batches(cases, classes, planned, settings, seed, augmentation(planned, settings))
 
 
@@ -58,6 +58,28 @@ def test_target_follows_its_image(flips):
     bright, dark = image[:, 0][target[:, 2] > 0], image[:, 0][target[:, 0] > 0]
     assert bright.mean() > 1.5 > 0.5 > dark.mean()
     assert torch.equal(target.sum(dim=1), torch.ones_like(target[:, 0]))
+
+
+def test_patches_are_centred_on_structures_as_often_as_told():
+    """A patch of 4 voxels in a grid of 40 holds the one voxel of the structure only if it was looked for."""
+    labels = np.zeros((40, 7, 11), dtype=np.uint8)
+    labels[31, 3, 5] = 1
+    case = PreparedCase(labels[None].astype(np.float32), labels, places_of(labels))
+    settings = replace(TINY, **PLAIN, patch=(4, 8, 12), batch=60, foreground_share=0.5)
+    planned = replace(plan(fingerprint_of(), settings), patch=(4, 8, 12))
+    drawn = Batches([case], CLASSES, planned, settings, 0, augmentation(planned, settings))
+    _, target = drawn.draw(0)
+    hits = float(target[:, 1].flatten(1).amax(dim=1).mean())
+    assert abs(hits - (0.5 + 0.5 * 4 / 37)) < 0.2
+    assert len(places_of(0 * labels)) == 0
+
+
+def test_places_are_evenly_spaced_and_few():
+    labels = np.zeros((20, 20, 20), dtype=np.uint8)
+    labels[:10], labels[0, 0, 0] = 5, 2
+    found = places_of(labels)
+    assert {int(value): int((found[:, 0] == value).sum()) for value in (2, 5)} == {2: 1, 5: 1000}
+    assert (labels[tuple(found[:, 1:].T)] == found[:, 0]).all()
 
 
 def test_regions_overlap_in_the_target():

@@ -30,12 +30,30 @@ with warnings.catch_warnings():
     )
 
 
+PLACES = 1000
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedCase:
-    """One case on the network's grid."""
+    """One case on the network's grid.
+
+    Attributes:
+        places: some voxels of every structure: label value, x, y, z.
+    """
 
     image: Float32[np.ndarray, "n x y z"]
     labels: Integer[np.ndarray, "x y z"]
+    places: Integer[np.ndarray, "p 4"]
+
+
+def places_of(labels: Integer[np.ndarray, "x y z"]) -> Integer[np.ndarray, "p 4"]:
+    """Up to 1000 evenly spaced voxels of every label value but 0: a patch finds a structure without a search."""
+    found = [np.zeros((0, 4), dtype=np.int32)]
+    for value in np.unique(labels[labels > 0]):
+        voxels = np.argwhere(labels == value).astype(np.int32)
+        kept = voxels[:: -(-len(voxels) // PLACES)]
+        found.append(np.column_stack([np.full(len(kept), value, dtype=np.int32), kept]))
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +79,7 @@ class Batches:
         epoch, place = divmod(n, len(self.cases))
         case = self.cases[np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.cases))[place]]
         random = np.random.default_rng([self.seed, 2, n])
-        start = self._start(case.labels, random)
+        start = self._start(case, random)
         image, labels = _cut(case.image, start, self.plan.patch), _cut(case.labels[None], start, self.plan.patch)
         self.transform.set_random_state(seed=int(random.integers(2**31)))
         changed = self.transform(
@@ -70,17 +88,14 @@ class Batches:
         values = _plain(changed["labels"])[0].round().to(torch.int64)
         return _plain(changed["image"]).float().contiguous(), _encode(values, self.classes)
 
-    def _start(self, labels: np.ndarray, random: np.random.Generator) -> list[int]:
+    def _start(self, case: PreparedCase, random: np.random.Generator) -> list[int]:
         """First voxel of the patch; an axis that the patch spans is centred."""
-        slack = [size - edge for size, edge in zip(labels.shape, self.plan.patch, strict=True)]
+        slack = [size - edge for size, edge in zip(case.labels.shape, self.plan.patch, strict=True)]
         anywhere = [int(random.integers(room + 1)) if room > 0 else room // 2 for room in slack]
-        if random.random() >= self.settings.foreground_share or max(slack) <= 0:
+        if random.random() >= self.settings.foreground_share or max(slack) <= 0 or not len(case.places):
             return anywhere
-        found = [value for value in np.unique(labels) if value]
-        if not found:
-            return anywhere
-        voxels = np.argwhere(labels == found[int(random.integers(len(found)))])
-        centre = voxels[int(random.integers(len(voxels)))]
+        value = random.choice(np.unique(case.places[:, 0]))
+        centre = random.choice(case.places[case.places[:, 0] == value])[1:]
         return [
             min(max(int(middle) - edge // 2, 0), room) if room > 0 else room // 2
             for middle, edge, room in zip(centre, self.plan.patch, slack, strict=True)

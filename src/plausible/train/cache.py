@@ -6,7 +6,7 @@ import numpy as np
 
 from plausible.core import Case
 from plausible.io.atomic import replacing
-from plausible.train.batches import PreparedCase
+from plausible.train.batches import PreparedCase, places_of
 from plausible.train.cases import read_pair
 from plausible.train.plan import Plan
 from plausible.train.preprocess import prepare_image, prepare_labels
@@ -18,18 +18,17 @@ def prepare_case(case: Case, plan: Plan, *, cache: Path) -> None:
     if all(path.exists() for path in paths):
         return
     image, labels = read_pair(case)
-    for path, values in zip(
-        paths, (prepare_image(image, plan), prepare_labels(labels, image.geometry, plan)), strict=True
-    ):
+    prepared = prepare_labels(labels, image.geometry, plan)
+    for path, values in zip(paths, (prepare_image(image, plan), prepared, places_of(prepared)), strict=True):
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, np.ascontiguousarray(values), allow_pickle=False)
 
 
 def load_case(cache: Path, subject: str) -> PreparedCase:
     """Read one prepared case; its voxels come into memory where they are touched."""
-    image, labels = (np.load(path, mmap_mode="r", allow_pickle=False) for path in _paths(cache, subject))
-    return PreparedCase(image, labels)
+    image, labels, places = (np.load(path, mmap_mode="r", allow_pickle=False) for path in _paths(cache, subject))
+    return PreparedCase(image, labels, np.array(places))
 
 
-def _paths(cache: Path, subject: str) -> tuple[Path, Path]:
-    return cache / f"{subject}.image.npy", cache / f"{subject}.labels.npy"
+def _paths(cache: Path, subject: str) -> list[Path]:
+    return [cache / f"{subject}.{part}.npy" for part in ("image", "labels", "places")]
