@@ -56,7 +56,8 @@ class ReliabilityBins:
         place = _bin_of(flat, n_bins)
         count = np.bincount(place, minlength=n_bins)
         confident = np.bincount(place, weights=flat, minlength=n_bins)
-        return cls(count, confident, np.bincount(place, weights=correct.ravel(), minlength=n_bins))
+        right = np.bincount(place, weights=correct.ravel(), minlength=n_bins)
+        return cls(count, confident.astype(np.float64), right.astype(np.float64))  # numpy: integers if empty
 
     def merge(self, *others: "ReliabilityBins") -> "ReliabilityBins":
         """Return the bins of all voxels of this and others: further slabs of a case, or further cases."""

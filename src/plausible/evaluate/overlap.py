@@ -140,5 +140,5 @@ def absolute_relative_volume_difference(counts: Overlap) -> float:
     return abs(relative_volume_difference(counts))
 
 
-def _ratio(part: float, whole: float) -> float:
+def _ratio(part: int | float, whole: int | float) -> float:
     return part / whole if whole else math.nan
