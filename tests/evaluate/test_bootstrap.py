@@ -107,6 +107,15 @@ def test_area_under_risk_coverage_has_an_interval():
     assert made.low < made.value < made.high
 
 
+def test_structures_of_a_subject_are_drawn_together():
+    apart = dict(enumerate(SKEWED[:12]))
+    first = [row(f"s{n:02}", v, structure=s) for n, v in apart.items() for s in ("liver", "kidney", "spleen")]
+    second = [row(f"s{n:02}", 0.0, structure=s) for n in apart for s in ("liver", "kidney", "spleen")]
+    one_each = bootstrap_mean(SKEWED[:12], seed=4)
+    made = paired_difference(first, second, seed=4)
+    assert (made.low, made.high, made.n) == pytest.approx((one_each.low, one_each.high, 12))
+
+
 def test_paired_difference():
     first = [row(f"s{n}", 0.5 + 0.01 * n) for n in range(10)] + [row("only here", 0.1)]
     second = [row(f"s{n}", 0.4 + 0.01 * n) for n in reversed(range(10))]

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,6 +168,14 @@ def test_curves_of_a_cohort(cohort):
     assert curves["liver"].coverage == pytest.approx([n / 6 for n in range(1, 7)])
     assert curves["liver"].selective_risk[-1] == pytest.approx(curves["liver"].mean_risk)
     assert curves["liver"].aurc_optimal <= curves["liver"].aurc.value
+
+
+def test_an_uncertainty_orders_the_other_way(cohort):
+    rows, _ = cohort
+    turned = [replace(r, value=-r.value, higher_is="worse") if r.measure == "mean_pairwise_dice" else r for r in rows]
+    ours, theirs = (evaluate_cohort(r, seed=0, n_resamples=50).risk_coverage for r in (rows, turned))
+    assert [c.selective_risk for c in ours] == [c.selective_risk for c in theirs]
+    assert len(set(ours[0].selective_risk)) > 1
 
 
 def test_one_case_has_no_interval_and_does_not_fail(cohort):

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from plausible.evaluate import (
     SURFACE_SCORES,
+    SurfaceDistances,
     average_symmetric_surface_distance,
     hausdorff_distance,
     hausdorff_distance_95,
@@ -70,6 +71,8 @@ def test_areas_follow_from_geometry():
     # two opposite corners inside: two such triangles; and all but one corner looks like one corner
     assert areas[0b10000001] == pytest.approx(2 * corner)
     assert areas[0b11111110] == pytest.approx(corner)
+    # two corners on the diagonal of a face are cut off one by one
+    assert areas[0b00001001] == areas[0b00000110] == pytest.approx(2 * corner)
 
 
 def test_area_of_a_box_tends_to_its_faces():
@@ -131,8 +134,18 @@ def test_one_voxel_apart():
 def test_rounding_does_not_decide():
     slab = np.zeros((12, 9, 9), bool)
     slab[3:7] = True
-    distances = surface_distances(slab, np.roll(slab, 3, axis=0), spacing_mm=(0.7, 1.0, 1.0))
-    assert normalized_surface_dice(distances, tolerance_mm=3 * 0.7) == 1
+    distances = surface_distances(slab, np.roll(slab, 1, axis=0), spacing_mm=(1.1, 1.0, 1.0))
+    assert hausdorff_distance(distances) > 1.1  # distances are float32
+    assert normalized_surface_dice(distances, tolerance_mm=1.1) == 1
+
+
+def test_quantile_weighs_by_area_in_each_direction():
+    far, near = (np.array([0.0, 1.0, 7.0]), np.array([90.0, 5.0, 5.0])), (np.array([0.0, 0.5]), np.array([1.0, 99.0]))
+    for distances in (SurfaceDistances(*far, *near), SurfaceDistances(*near, *far)):
+        assert hausdorff_distance_95(distances) == 1.0
+        assert hausdorff_distance(distances) == 7.0
+        mean = (5 * 1.0 + 5 * 7.0 + 99 * 0.5) / (100 + 100)
+        assert average_symmetric_surface_distance(distances) == pytest.approx(mean)
 
 
 def test_wrong_settings_are_refused():
