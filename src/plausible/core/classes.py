@@ -81,7 +81,7 @@ class Classes:
         values = np.zeros(probabilities.shape[1:], dtype=self.label_dtype)
         if self.exclusive:
             return np.array([v[0] for v in self.labels], dtype=self.label_dtype)[probabilities.argmax(axis=0)]
-        for channel, value in enumerate(self._order()):
+        for channel, value in enumerate(self.label_order()):
             values[probabilities[channel] > 0.5] = value
         return values
 
@@ -94,7 +94,12 @@ class Classes:
         """Smallest unsigned integer type that holds every label value."""
         return np.uint8 if max((*self.label_values(), *self.order)) < 256 else np.uint16
 
-    def _order(self) -> tuple[int, ...]:
+    def label_order(self) -> tuple[int, ...]:
+        """Label value written for each overlapping region, later ones on top.
+
+        Raises:
+            InvalidInput: E304, overlapping regions without an order.
+        """
         if self.order:
             return self.order
         raise InvalidInput(

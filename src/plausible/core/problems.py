@@ -4,7 +4,9 @@ Every problem has a code, says what was found and what was expected, and the one
 The table `PROBLEMS` is the source of the documentation's page on errors.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 PROBLEMS: dict[str, str] = {
@@ -34,6 +36,9 @@ PROBLEMS: dict[str, str] = {
     "E309": "values are not finite",
     "E310": "image is constant",
     "E311": "unreadable classes in dataset.json",
+    "E312": "labels, probabilities or logits: not told",
+    "E313": "whether structures exclude each other was not told",
+    "E314": "volume unlike the other cases'",
     "E401": "too few subjects for this statistic",
     "E501": "dataset cannot be trained on",
     "E502": "model folder is incomplete or not ours",
@@ -79,6 +84,33 @@ class InvalidInput(ValueError):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         super().__init__(str(problem))
+
+
+class ProblemWarning(UserWarning):
+    """Something about the data that stops nothing and that a user can act on. Carries the `Problem`."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
+
+
+@contextmanager
+def locating(*, subject: str = "", member: str = "", file: str = "") -> Iterator[None]:
+    """Fill in where an `InvalidInput` raised inside the block happened, as far as it does not say so itself."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(located(error.problem, subject=subject, member=member, file=file)) from error.__cause__
+
+
+def located(problem: Problem, *, subject: str = "", member: str = "", file: str = "") -> Problem:
+    """Return the problem with the places filled in that it leaves empty."""
+    return replace(
+        problem,
+        subject=problem.subject or subject,
+        member=problem.member or member,
+        file=problem.file or file,
+    )
 
 
 class UnfitEnvironment(RuntimeError):

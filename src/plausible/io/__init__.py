@@ -1,0 +1,54 @@
+"""Files in and out: members of any tool, images, references, studies, and results on disk."""
+
+from plausible.io.member_folders import KINDS, Kind, MemberFolder, Structures
+from plausible.io.nifti import (
+    read_geometry,
+    read_labels,
+    read_nifti,
+    write_label_map,
+    write_scalar_map,
+)
+from plausible.io.nifti_members import LastAxis
+from plausible.io.raw_dataset import DatasetJson, find_images, find_labels, read_dataset, read_dataset_json, read_image
+from plausible.io.store import (
+    check_whole,
+    is_stored,
+    read_members_json,
+    store_path,
+    write_member,
+    write_members_json,
+)
+from plausible.io.study import find_study, read_study
+from plausible.io.study_folders import StudyFolders, problems_of
+from plausible.io.study_toml import StudyToml, read_study_toml
+
+__all__ = [
+    "KINDS",
+    "DatasetJson",
+    "Kind",
+    "LastAxis",
+    "MemberFolder",
+    "Structures",
+    "StudyFolders",
+    "StudyToml",
+    "check_whole",
+    "find_images",
+    "find_labels",
+    "find_study",
+    "is_stored",
+    "problems_of",
+    "read_dataset",
+    "read_dataset_json",
+    "read_geometry",
+    "read_image",
+    "read_labels",
+    "read_members_json",
+    "read_nifti",
+    "read_study",
+    "read_study_toml",
+    "store_path",
+    "write_label_map",
+    "write_member",
+    "write_members_json",
+    "write_scalar_map",
+]

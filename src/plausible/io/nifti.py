@@ -9,11 +9,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from plausible.core import Geometry, InvalidInput, LabelMap, Problem, ScalarMap
 from plausible.io.atomic import replacing, write_json
 
 ENDINGS = (".nii.gz", ".nii")
+FAULTS = (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile)
+"""What the readers of nibabel, gzip and zlib raise at a damaged file."""
 LEVELS = 65535
 """Steps of a map stored as uint16: the largest rounding error is the valid range divided by twice this."""
 
@@ -47,13 +50,24 @@ def read_nifti(path: Path) -> tuple[np.ndarray, Geometry]:
     """
     image = _open(path)
     geometry = _geometry(image, path)
-    try:
-        values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(path, error) from error
-    if values.dtype == np.float64:
-        values = values.astype(np.float32)
+    values = _values(image, path, ())
     return values.reshape(*values.shape, *(1,) * (3 - values.ndim)), geometry
+
+
+def read_part(path: Path, start: int, stop: int, *, axis: int, frame: int | None = None) -> np.ndarray:
+    """Read the voxels from `start` up to `stop` along an axis, of one frame of a 4-D file if `frame` is given.
+
+    Raises:
+        InvalidInput: E305, truncated or damaged.
+    """
+    image = _open(path)
+    part: list[slice | int] = [slice(None)] * len(image.shape)
+    if axis < len(part):
+        part[axis] = slice(start, stop)
+    if frame is not None:
+        part[3] = frame
+    values = _values(image, path, tuple(part))
+    return values.reshape(*values.shape, *(1,) * (3 - values.ndim))
 
 
 def read_labels(path: Path) -> tuple[np.ndarray, Geometry]:
@@ -63,6 +77,15 @@ def read_labels(path: Path) -> tuple[np.ndarray, Geometry]:
         InvalidInput: E303, values that are not whole numbers; E205, not three axes; and what `read_nifti` raises.
     """
     values, geometry = read_nifti(path)
+    return as_labels(values, path), geometry
+
+
+def as_labels(values: np.ndarray, path: Path) -> np.ndarray:
+    """Check that values are a 3-D label map, and return them as integers.
+
+    Raises:
+        InvalidInput: E303 or E205.
+    """
     if values.ndim > 3 and values.shape[3:] == (1,) * (values.ndim - 3):
         values = values.reshape(values.shape[:3])
     if values.ndim != 3:
@@ -83,10 +106,10 @@ def read_labels(path: Path) -> tuple[np.ndarray, Geometry]:
                 file=path.name,
                 found="values that are not whole numbers",
                 expected="a label map",
-                fix='if these are probabilities, say values = "probabilities" for this member (or --values probabilities)',
+                fix='if these are probabilities, say values = "probabilities" in study.toml (--values probabilities)',
             )
         )
-    return whole.astype(np.int32) if values.dtype.kind == "f" else values, geometry
+    return whole.astype(np.int32) if values.dtype.kind == "f" else values
 
 
 def write_label_map(path: Path, labels: LabelMap) -> None:
@@ -141,8 +164,16 @@ def _open(path: Path) -> nib.Nifti1Image:
         return nib.load(str(path))
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, ImageFileError, zlib.error, ValueError) as error:
+    except (*FAULTS, ImageFileError, HeaderDataError) as error:
         raise _damaged(path, error) from error
+
+
+def _values(image: nib.Nifti1Image, path: Path, part: tuple[slice | int, ...]) -> np.ndarray:
+    try:
+        values = np.asanyarray(image.dataobj[part] if part else image.dataobj)
+    except FAULTS as error:
+        raise _damaged(path, error) from error
+    return np.asarray(values, dtype=np.float32) if values.dtype == np.float64 else values
 
 
 def _geometry(image: nib.Nifti1Image, path: Path) -> Geometry:

@@ -85,6 +85,11 @@ def find_images(folder: Path) -> dict[str, list[Path]]:
     return {subject: [files[c] for c in sorted(files)] for subject, files in sorted(found.items())}
 
 
+def doubled_suffixes(images: Mapping[str, Sequence[Path]]) -> list[Problem]:
+    """Problem E101 of every subject whose name still ends in a channel suffix (`CASE_0000_0000.nii.gz`)."""
+    return [_doubled(subject, paths) for subject, paths in images.items() if SUFFIX.match(subject)]
+
+
 def find_labels(folder: Path) -> dict[str, Path]:
     """Label file of each subject."""
     return {stem(path): path for path in _niftis(folder)}
@@ -142,14 +147,20 @@ def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()
     images, labels = find_images(folder / f"images{part}"), find_labels(folder / f"labels{part}")
     wanted = set(subjects) or set(images) | set(labels)
     cases = [
-        _case(subject, images[subject], labels[subject], told)
-        for subject in sorted(set(images) & set(labels) & wanted)
+        _case(subject, images[subject], labels[subject], told) for subject in sorted(set(images) & set(labels) & wanted)
     ]
-    unpaired = [_unpaired(s, images.get(s), labels.get(s)) for s in sorted((set(images) ^ set(labels)) & wanted)]
-    return Study(told.name, told.classes, tuple(cases), tuple(unpaired))
+    doubled = doubled_suffixes(images)
+    named = {problem.subject for problem in doubled} | {
+        SUFFIX.sub(r"\g<subject>", problem.subject) for problem in doubled
+    }
+    lone = sorted(((set(images) ^ set(labels)) & wanted) - named)
+    unpaired = [_unpaired(subject, images.get(subject), labels.get(subject)) for subject in lone]
+    return Study(told.name, told.classes, tuple(cases), (*doubled, *unpaired))
 
 
-def read_reference(path: Path, *, classes: Classes, subject: str, rater: str = "reference") -> tuple[LabelSource, Geometry]:
+def read_reference(
+    path: Path, *, classes: Classes, subject: str, rater: str = "reference"
+) -> tuple[LabelSource, Geometry]:
     """Read one rater's label map.
 
     Raises:
@@ -170,6 +181,19 @@ def _case(subject: str, images: Sequence[Path], label: Path, told: DatasetJson) 
 
     files = {path.name: str(path) for path in [*images, label]}
     return Case(subject, told.classes, load_image=load_image, load_raters=load_raters, files=files)
+
+
+def _doubled(subject: str, paths: Sequence[Path]) -> Problem:
+    name = paths[0].name if paths else f"{subject}_0000.nii.gz"
+    right = re.sub(r"_\d{4}(_\d{4}\.nii(\.gz)?)$", r"\1", name)
+    return Problem(
+        code="E101",
+        subject=subject,
+        file=name,
+        found=f"{name}: the channel suffix stands there twice",
+        expected=right,
+        fix=f"mv {name} {right}",
+    )
 
 
 def _unpaired(subject: str, images: Sequence[Path] | None, label: Path | None) -> Problem:

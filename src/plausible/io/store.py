@@ -78,8 +78,8 @@ def encode(probabilities: Float32[np.ndarray, "*shape"], stored_as: StoredAs) ->
     """Return probabilities in the store's type; values outside 0 to 1 by rounding are clipped."""
     clipped = np.clip(probabilities, 0, 1)
     if stored_as == "float16":
-        return clipped.astype(np.float16)
-    return np.rint(clipped * np.float32(LEVELS)).astype(np.uint16)
+        return np.asarray(clipped, dtype=np.float16)
+    return np.asarray(np.rint(clipped * np.float32(LEVELS)), dtype=np.uint16)
 
 
 def read_attributes(path: Path) -> tuple[Geometry, Classes, Mapping[str, Any]]:

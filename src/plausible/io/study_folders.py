@@ -1,0 +1,172 @@
+"""Where the parts of a study lie, and how one case of it is opened."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from plausible.core import Case, Classes, Geometry, Image, InvalidInput, MemberInfo, Members, MemberSource, Problem
+from plausible.core.problems import locating
+from plausible.io.member_folders import MemberFolder
+from plausible.io.nifti import read_geometry
+from plausible.io.nifti_members import LabelFileSource
+from plausible.io.raw_dataset import read_image, read_reference
+from plausible.io.study_problems import missing_member
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyFolders:
+    """Where the parts of a study lie, before any case is opened; `inspect` looks at it, `read_study` makes cases of it.
+
+    Attributes:
+        name: of the study.
+        members: one folder per member.
+        images: files of each subject's channels.
+        references: one folder per rater.
+        classes: what the channels mean, in the order of every member as it is handed out.
+        channels: names of the image's channels, where a dataset.json tells them.
+        allow_missing: whether a case may lack members.
+        problems: what was found wrong so far.
+    """
+
+    name: str
+    members: tuple[MemberFolder, ...]
+    images: Mapping[str, Sequence[Path]]
+    references: Mapping[str, MemberFolder]
+    classes: Classes
+    channels: tuple[str, ...]
+    allow_missing: bool
+    problems: tuple[Problem, ...]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Cases of which at least one member has a prediction."""
+        return tuple(sorted({subject for folder in self.members for subject in folder.cases}))
+
+    @property
+    def slab_axis(self) -> int:
+        """Axis along which slabs are cheapest: the store is cut along i, all other files lie along k."""
+        return 0 if all(folder.kind == "store" for folder in self.members) else 2
+
+    def case(self, subject: str) -> Case:
+        """Return one case, with nothing read yet."""
+        images = self.images.get(subject)
+        raters = [rater for rater, folder in self.references.items() if subject in folder.cases]
+        return Case(
+            subject,
+            self.classes,
+            load_image=_image_loader(images, self.channels, subject) if images else None,
+            load_members=lambda: self.open_members(subject),
+            load_raters=(lambda: self.open_raters(subject)) if raters else None,
+            files=self.files(subject),
+        )
+
+    def files(self, subject: str) -> dict[str, str]:
+        """Name of every input file of a case, as provenance calls it, and its path."""
+        found = {f"image/{path.name}": path for path in self.images.get(subject, ())}
+        for folder in (*self.members, *self.references.values()):
+            found |= folder.files(subject)
+        return {name: str(path) for name, path in found.items()}
+
+    def open_members(self, subject: str) -> Members:
+        """Read the headers of all members of a case and check their grids.
+
+        Raises:
+            InvalidInput: E102 a member lacks the case, E201 or E202 another grid than the image (or the first member),
+                and what the readers find; subject and member are filled in.
+        """
+        absent = [folder.id for folder in self.members if subject not in folder.cases]
+        if absent and not self.allow_missing:
+            raise InvalidInput(missing_member(subject, absent[0], self.members))
+        sources, geometry = self._open([f for f in self.members if subject in f.cases], subject, what="member")
+        sliceable = all(folder.kind == "store" for folder in self.members)
+        return Members(geometry, self.classes, sources, subject, sliceable=sliceable, slab_axis=self.slab_axis)
+
+    def open_raters(self, subject: str) -> Members:
+        """Read the references of a case and check their grids; label maps are in memory then.
+
+        Raises:
+            InvalidInput: E201, E202, E303 and what the readers find.
+        """
+        folders = [folder for folder in self.references.values() if subject in folder.cases]
+        sources, geometry = self._open(folders, subject, what="rater")
+        loaded = tuple(_in_memory(source, subject) for source in sources)
+        return Members(geometry, self.classes, loaded, subject, sliceable=True, slab_axis=self.slab_axis)
+
+    def grid(self, subject: str) -> tuple[Geometry, str]:
+        """Return the grid that everything of a case must lie on: the image's, else the first member's; and its name.
+
+        Raises:
+            InvalidInput: E204 or E305.
+        """
+        if subject in self.images:
+            path = self.images[subject][0]
+            with locating(subject=subject):
+                return read_geometry(path)[0], f"the image {path.name}"
+        first = next(folder for folder in self.members if subject in folder.cases)
+        return first.open(subject, classes=first.classes or self.classes)[1], f"member {first.id}"
+
+    def _open(
+        self, folders: Sequence[MemberFolder], subject: str, *, what: str
+    ) -> tuple[tuple[MemberSource, ...], Geometry]:
+        grid, name = self.grid(subject)
+        sources: list[MemberSource] = []
+        for folder in folders:
+            own = folder.classes or self.classes
+            opened, geometry = folder.open(subject, classes=own)
+            file = next(iter(folder.cases[subject].values())).name
+            with locating(member=folder.id):
+                geometry.check_matches(grid, this=f"{what} {folder.id}", that=name, subject=subject, file=file)
+            sources += [in_order(source, own, self.classes) for source in opened]
+        return tuple(sources), grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReorderedSource:
+    """A member whose channels are handed out in another order."""
+
+    source: MemberSource
+    channels: tuple[int, ...]
+    info: MemberInfo = field(init=False)
+    hard: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "info", self.source.info)
+        object.__setattr__(self, "hard", self.source.hard)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Warnings of the member itself."""
+        return problems_of((self.source,))
+
+    def read(self, start: int, stop: int, *, axis: int) -> Float32[np.ndarray, "c i j k"]:
+        """Part of the member, its channels put in order."""
+        return self.source.read(start, stop, axis=axis)[list(self.channels)]
+
+
+def problems_of(sources: Sequence[MemberSource]) -> tuple[Problem, ...]:
+    """Warnings that reading these members brought up so far, e.g. a postprocessed segmentation (E203)."""
+    return tuple(problem for source in sources for problem in getattr(source, "problems", ()))
+
+
+def in_order(source: MemberSource, own: Classes, wanted: Classes) -> MemberSource:
+    """Return a source whose channels come in the wanted order; itself where they do already."""
+    if own.names == wanted.names:
+        return source
+    return ReorderedSource(source, tuple(own.names.index(name) for name in wanted.names))
+
+
+def _image_loader(paths: Sequence[Path], channels: tuple[str, ...], subject: str) -> Callable[[], Image]:
+    def load() -> Image:
+        with locating(subject=subject):
+            return read_image(paths, channels=channels, subject=subject)
+
+    return load
+
+
+def _in_memory(source: MemberSource, subject: str) -> MemberSource:
+    if isinstance(source, LabelFileSource) and source.frame is None:
+        return read_reference(source.path, classes=source.classes, subject=subject, rater=source.info.id)[0]
+    return source

@@ -1,0 +1,146 @@
+"""study.toml: a study told in a file, for what folders alone do not say. Paths are relative to the file.
+
+```toml
+name = "prostate"                 # default: name of the folder
+images = "imagesTs"               # CASE_0000.nii.gz, ...
+references = "labelsTs"           # one reference, or a table [references] with one folder per rater
+allow_missing = false             # go on with the members that a case has
+align = "names"                   # members whose classes have another order are read by name
+values = "probabilities"          # labels, probabilities or logits: what floating-point NIfTI files hold
+last_axis = "class"               # class or member: what a fourth axis counts
+structures = "overlapping"        # overlapping or exclusive: one file per structure
+
+[classes]                         # default: dataset.json or members.json
+labels = { background = 0, prostate = 1, rectum = 2 }
+regions_class_order = [1, 2]      # overlapping regions
+exclusive = false                 # overlapping regions of one label value each
+
+[members]                         # default: every sub-folder
+seed_1 = "runs/a"
+seed_2 = { path = "runs/b", kind = "seed", seed = 2, values = "logits" }
+```
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from plausible.core import Classes, InvalidInput, MemberInfo, Problem
+from plausible.io.activation import Values
+from plausible.io.member_folders import Structures
+from plausible.io.nifti_members import LastAxis
+from plausible.io.raw_dataset import parse_labels
+
+Align: TypeAlias = Literal["names"]
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "values": get_args(Values),
+    "last_axis": get_args(LastAxis),
+    "structures": get_args(Structures),
+    "align": get_args(Align),
+}
+MEMBER_KEYS = {"path", "values", "last_axis", *(f.name for f in fields(MemberInfo))} - {"id", "source"}
+
+
+@dataclass(frozen=True, slots=True)
+class ToldMember:
+    """One entry of [members]: where it lies, what is known of it, and settings of its own."""
+
+    path: Path
+    info: MemberInfo
+    values: Values | None = None
+    last_axis: LastAxis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyToml:
+    """What a study.toml tells; None or empty where it says nothing."""
+
+    name: str
+    members: Mapping[str, ToldMember] = field(default_factory=dict)
+    images: Path | None = None
+    references: Mapping[str, Path] = field(default_factory=dict)
+    classes: Classes | None = None
+    values: Values | None = None
+    last_axis: LastAxis | None = None
+    structures: Structures | None = None
+    align: Align | None = None
+    allow_missing: bool = False
+
+
+def read_study_toml(path: Path) -> StudyToml:
+    """Read a study.toml.
+
+    Raises:
+        InvalidInput: E110, not TOML, an unknown key, a value that is none of the choices, or a folder not there.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _parse(content, path.parent)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(
+            Problem(
+                code="E110",
+                file=path.name,
+                found=f"{type(error).__name__}: {str(error)[:300]}",
+                expected="TOML with the keys images, references, values, last_axis, structures, align, allow_missing, "
+                "[classes] and [members]",
+                fix="correct this line of study.toml; docs/methods/io.md has a whole example",
+            )
+        ) from error
+
+
+def _parse(content: dict[str, Any], folder: Path) -> StudyToml:
+    _known(content, {"name", "images", "references", "members", "classes", "allow_missing", *CHOICES}, "study.toml")
+    references = content.get("references", {})
+    references = {"reference": references} if isinstance(references, str) else references
+    if not isinstance(content.get("allow_missing", False), bool):
+        raise ValueError("allow_missing must be true or false")
+    return StudyToml(
+        name=str(content.get("name", folder.name)),
+        members={name: _member(name, told, folder) for name, told in content.get("members", {}).items()},
+        images=_folder(folder, content["images"]) if "images" in content else None,
+        references={rater: _folder(folder, where) for rater, where in references.items()},
+        classes=_classes(content["classes"]) if "classes" in content else None,
+        allow_missing=content.get("allow_missing", False),
+        **{key: _chosen(key, content.get(key)) for key in CHOICES},
+    )
+
+
+def _member(name: str, told: Any, folder: Path) -> ToldMember:
+    told = {"path": told} if isinstance(told, str) else dict(told)
+    _known(told, MEMBER_KEYS, f"[members] {name}")
+    path = _folder(folder, told.pop("path"))
+    own = {key: _chosen(key, told.pop(key, None)) for key in ("values", "last_axis")}
+    return ToldMember(path, MemberInfo(id=name, **told), **own)
+
+
+def _classes(told: dict[str, Any]) -> Classes:
+    _known(told, {"labels", "regions_class_order", "exclusive"}, "[classes]")
+    labels, order = told["labels"], told.get("regions_class_order", [])
+    if told.get("exclusive", True):
+        return parse_labels(labels, order=order)
+    return parse_labels({name: v if isinstance(v, list) else [v] for name, v in labels.items()}, order=order)
+
+
+def _chosen(key: str, value: Any) -> Any:
+    if value is not None and value not in CHOICES[key]:
+        raise ValueError(f"{key} = {value!r}; there are: {', '.join(CHOICES[key])}")
+    return value
+
+
+def _known(content: Mapping[str, Any], keys: set[str], where: str) -> None:
+    unknown = sorted(set(content) - keys)
+    if unknown:
+        raise ValueError(f"{where}: unknown {', '.join(unknown)}; there are: {', '.join(sorted(keys))}")
+
+
+def _folder(root: Path, where: str) -> Path:
+    path = root / where
+    if not path.is_dir():
+        raise ValueError(f"no folder {where!r} beside study.toml")
+    return path
