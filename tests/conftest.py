@@ -8,16 +8,29 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "plausible"
+COMPILED = {"plausible.measure.kernels"}  # numba cannot cache a function that a checker wraps
+MODULES = [
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-install_import_hook("plausible", "beartype.beartype")
+install_import_hook([name for name in MODULES if name not in COMPILED], "beartype.beartype")
 
 from plausible.core import Classes, Geometry
 
-settings.register_profile("plausible", deadline=None, derandomize=True, max_examples=25,
-                          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.register_profile(
+    "plausible",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("plausible")
 
-ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (5, 7, 11)
 SPACING = (0.7, 1.1, 3.0)
 

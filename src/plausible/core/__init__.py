@@ -2,7 +2,7 @@
 
 from plausible.core.catalogue import Catalogue, Entry
 from plausible.core.classes import Classes
-from plausible.core.collect import Accumulates, Collected, Statistic, collect, slabs
+from plausible.core.collect import Accumulates, Collected, Statistic, collect, join, slabs, walk
 from plausible.core.geometry import Geometry
 from plausible.core.maps import LabelMap, ScalarMap
 from plausible.core.members import (
@@ -62,9 +62,11 @@ __all__ = [
     "collect",
     "command_line",
     "content_key",
+    "join",
     "missing_extra",
     "provenance",
     "select",
     "sha256_of",
     "slabs",
+    "walk",
 ]

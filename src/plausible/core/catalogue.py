@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from plausible.core.classes import Classes
 from plausible.core.scores import Direction
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -20,6 +21,7 @@ class Entry(Generic[Function]):
     Attributes:
         reads: the statistic the function reads, where the family has several.
         label: short name for people, as tables and pages show it.
+        upper: largest possible value, given the classes; None where there is no bound or it does not depend on them.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Entry(Generic[Function]):
     source: str
     label: str
     reads: type | None = None
+    upper: Callable[[Classes], float] | None = None
 
     @property
     def summary(self) -> str:
@@ -44,7 +47,14 @@ class Catalogue(Generic[Function]):
         self._entries: dict[str, Entry[Function]] = {}
 
     def add(
-        self, *, unit: str, higher_is: Direction, source: str, label: str = "", reads: type | None = None
+        self,
+        *,
+        unit: str,
+        higher_is: Direction,
+        source: str,
+        label: str = "",
+        reads: type | None = None,
+        upper: Callable[[Classes], float] | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function under its own name.
 
@@ -59,7 +69,7 @@ class Catalogue(Generic[Function]):
             if not function.__doc__:
                 raise ValueError(f"{self.kind} {name!r} needs a docstring")
             shown = label or name.replace("_", " ")
-            self._entries[name] = Entry(name, function, unit, higher_is, source, shown, reads)
+            self._entries[name] = Entry(name, function, unit, higher_is, source, shown, reads, upper)
             return function
 
         return register

@@ -31,7 +31,9 @@ class Classes:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.labels) or len(set(self.names)) != len(self.names) or not self.names:
-            raise ValueError(f"each channel needs one name of its own and its label values: {self.names}, {self.labels}")
+            raise ValueError(
+                f"each channel needs one name of its own and its label values: {self.names}, {self.labels}"
+            )
         if self.order and len(self.order) != len(self.names):
             raise ValueError(f"regions_class_order has {len(self.order)} entries for {len(self.names)} regions")
 

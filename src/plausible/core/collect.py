@@ -13,7 +13,7 @@ S = TypeVar("S")
 class Statistic(Protocol):
     """What is kept of the members: small, mergeable, and all that measures and scores read.
 
-    `merge` pools other members of the same voxels, `join` appends other voxels of the same members.
+    `merge` pools other members of the same voxels, `join` appends further voxels of the same members.
     Both are associative, and neither changes its operands.
     """
 
@@ -26,8 +26,8 @@ class Statistic(Protocol):
         """Return the statistic of the members of both."""
         ...
 
-    def join(self, other: Any, *, axis: int) -> "Statistic":
-        """Return the statistic of the voxels of both, `other` following along an axis."""
+    def join(self, *others: Any, axis: int) -> "Statistic":
+        """Return the statistic of the voxels of all, the others following along an axis."""
         ...
 
 
@@ -66,14 +66,30 @@ def collect(members: Members, *statistics: type, slab_voxels: int | None = None)
     Raises:
         ValueError: there are no members.
     """
+    parts = [collected for _, collected in walk(members, *statistics, slab_voxels=slab_voxels)]
+    return join(parts, axis=members.slab_axis)
+
+
+def walk(
+    members: Members, *statistics: type, slab_voxels: int | None = None
+) -> Iterator[tuple[tuple[int, int], Collected]]:
+    """Yield, slab after slab, its bounds along `members.slab_axis` and the statistics of all members there.
+
+    What keeps a value per voxel can be read and dropped slab by slab, so that nothing but the result stays in memory.
+
+    Raises:
+        ValueError: there are no members.
+    """
     if not len(members):
         raise ValueError(f"{members.subject or 'these members'}: there are no members to walk over")
-    joined: dict[type, Any] = {}
     for start, stop in slabs(members, slab_voxels=slab_voxels):
-        pooled = _pool(members.slab(start, stop), statistics)
-        for kind, statistic in pooled.items():
-            joined[kind] = joined[kind].join(statistic, axis=members.slab_axis) if kind in joined else statistic
-    return Collected(joined)
+        yield (start, stop), _pool(members.slab(start, stop), statistics)
+
+
+def join(parts: Sequence[Collected], *, axis: int) -> Collected:
+    """Return the statistics of all slabs together, in their order along an axis."""
+    first, *others = parts
+    return Collected({k: s.join(*(o.by_type[k] for o in others), axis=axis) for k, s in first.by_type.items()})
 
 
 def slabs(members: Members, *, slab_voxels: int | None) -> list[tuple[int, int]]:
@@ -85,12 +101,12 @@ def slabs(members: Members, *, slab_voxels: int | None) -> list[tuple[int, int]]
     return [(start, min(start + thickness, length)) for start in range(0, length, thickness)]
 
 
-def _pool(members: Iterator[Member], statistics: Sequence[type]) -> dict[type, Any]:
+def _pool(members: Iterator[Member], statistics: Sequence[type]) -> Collected:
     pooled: dict[type, Any] = {}
     for member in members:
         for kind in statistics:
             pooled[kind] = _include(pooled[kind], member) if kind in pooled else kind.of(member)  # type: ignore[attr-defined]
-    return pooled
+    return Collected(pooled)
 
 
 def _include(statistic: Any, member: Member) -> Any:

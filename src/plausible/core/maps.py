@@ -45,7 +45,9 @@ class ScalarMap:
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.frames), *self.geometry.shape):
-            raise ValueError(f"{self.name}: values {self.values.shape} do not fit frames and grid {self.geometry.shape}")
+            raise ValueError(
+                f"{self.name}: values {self.values.shape} do not fit frames and grid {self.geometry.shape}"
+            )
 
     def frame(self, structure: str) -> Float32[np.ndarray, "i j k"]:
         """Map of one structure; the only frame if the map is one for all structures."""

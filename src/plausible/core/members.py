@@ -200,7 +200,13 @@ def take(array: np.ndarray, start: int, stop: int, *, axis: int) -> np.ndarray:
 
 
 def check_probabilities(
-    array: np.ndarray, *, classes: Classes, subject: str = "", member: str = "", file: str = "", sum_tolerance: float = 1e-2
+    array: np.ndarray,
+    *,
+    classes: Classes,
+    subject: str = "",
+    member: str = "",
+    file: str = "",
+    sum_tolerance: float = 1e-2,
 ) -> None:
     """Refuse what cannot be probabilities of these classes.
 
@@ -234,7 +240,8 @@ def check_probabilities(
         raise InvalidInput(
             Problem(
                 code="E302",
-                found=f"values from {low:.4g} to {high:.4g}" + (": these look like logits" if low < -0.5 or high > 2 else ""),
+                found=f"values from {low:.4g} to {high:.4g}"
+                + (": these look like logits" if low < -0.5 or high > 2 else ""),
                 expected="probabilities from 0 to 1",
                 fix='save probabilities, or say values = "logits" for this member in study.toml (or --values logits)',
                 **where,
@@ -248,15 +255,13 @@ def check_probabilities(
                     code="E301",
                     found=f"exclusive classes whose probabilities sum to 1 only within {off:.3g}",
                     expected=f"a sum of 1 within {sum_tolerance:g} at every voxel",
-                    fix='if the channels overlap, say so: exclusive = false in study.toml [classes], or --classes regions',
+                    fix="if the channels overlap, say so: exclusive = false in study.toml [classes], or --classes regions",
                     **where,
                 )
             )
 
 
-def check_labels(
-    values: np.ndarray, *, classes: Classes, subject: str = "", member: str = "", file: str = ""
-) -> None:
+def check_labels(values: np.ndarray, *, classes: Classes, subject: str = "", member: str = "", file: str = "") -> None:
     """Refuse label values that no class has.
 
     Raises:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def provenance(command: str, *, settings: Mapping[str, Any], inputs: Mapping[str
         settings=dict(settings),
         inputs=dict(inputs),
         key=content_key({"version": plausible.__version__, "settings": dict(settings), "inputs": dict(inputs)}),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         python=platform.python_version(),
         commit=_commit(),
         extra=extra,

@@ -10,6 +10,15 @@ from plausible.io.nifti import (
 )
 from plausible.io.nifti_members import LastAxis
 from plausible.io.raw_dataset import DatasetJson, find_images, find_labels, read_dataset, read_dataset_json, read_image
+from plausible.io.results import (
+    finish_case,
+    hash_file,
+    hash_files,
+    is_complete,
+    read_scalar_map,
+    write_case,
+)
+from plausible.io.rows import FAILURE_COLUMNS, read_failures, read_rows, write_failures, write_rows
 from plausible.io.store import (
     check_whole,
     is_stored,
@@ -23,6 +32,7 @@ from plausible.io.study_folders import StudyFolders, problems_of
 from plausible.io.study_toml import StudyToml, read_study_toml
 
 __all__ = [
+    "FAILURE_COLUMNS",
     "KINDS",
     "DatasetJson",
     "Kind",
@@ -35,20 +45,30 @@ __all__ = [
     "find_images",
     "find_labels",
     "find_study",
+    "finish_case",
+    "hash_file",
+    "hash_files",
+    "is_complete",
     "is_stored",
     "problems_of",
     "read_dataset",
     "read_dataset_json",
+    "read_failures",
     "read_geometry",
     "read_image",
     "read_labels",
     "read_members_json",
     "read_nifti",
+    "read_rows",
+    "read_scalar_map",
     "read_study",
     "read_study_toml",
     "store_path",
+    "write_case",
+    "write_failures",
     "write_label_map",
     "write_member",
     "write_members_json",
+    "write_rows",
     "write_scalar_map",
 ]

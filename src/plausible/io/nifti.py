@@ -126,14 +126,14 @@ def write_scalar_map(path: Path, scalar_map: ScalarMap, *, sidecar: Mapping[str,
     low, high = scalar_map.valid_range
     values = np.moveaxis(scalar_map.values, 0, -1)
     values = values[..., 0] if len(scalar_map.frames) == 1 else values
-    if np.isfinite((low, high)).all() and np.isfinite(values).all():
-        slope = (high - low) / LEVELS
-        steps = np.rint((np.clip(values, low, high) - low) / slope).astype(np.uint16)
+    if np.isfinite((low, high)).all() and high > low and np.isfinite(values).all():
+        slope, inter = float(np.float32((high - low) / LEVELS)), float(np.float32(low))  # as the header holds them
+        steps = np.clip(np.rint((values - np.float64(inter)) / slope), 0, LEVELS).astype(np.uint16)
         image = nib.Nifti1Image(steps, scalar_map.geometry.affine)
-        image.header.set_slope_inter(slope, low)
+        image.header.set_slope_inter(slope, inter)
     else:
         image = nib.Nifti1Image(np.ascontiguousarray(values, dtype=np.float32), scalar_map.geometry.affine)
-    image.header["cal_min"], image.header["cal_max"] = low, high if np.isfinite(high) else float(np.nanmax(values))
+    image.header["cal_min"], image.header["cal_max"] = low, high if np.isfinite(high) else _top(values)
     _save(image, path, intent="estimate")
     write_json(path.with_name(stem(path) + ".json"), {**describe(scalar_map), **sidecar})
 
@@ -148,6 +148,11 @@ def describe(scalar_map: ScalarMap) -> dict[str, Any]:
         "valid_range": [low, high if np.isfinite(high) else None],
         "frames": [frame for frame in scalar_map.frames if frame],
     }
+
+
+def _top(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else 0.0
 
 
 def _save(image: nib.Nifti1Image, path: Path, *, intent: str) -> None:
