@@ -119,7 +119,7 @@ class Members:
             file=source.info.source,
             found=f"an array of shape {shape}",
             expected=f"{len(self.classes.names)} channels ({', '.join(self.classes.names)}) on a {geometry.shape} grid",
-            fix="plausible inspect shows the grid and classes of every member; export this one again on the image's grid",
+            fix="plausible inspect shows grid and classes of every member; export this one again on the image's grid",
         )
 
     @classmethod
@@ -255,7 +255,7 @@ def check_probabilities(
                     code="E301",
                     found=f"exclusive classes whose probabilities sum to 1 only within {off:.3g}",
                     expected=f"a sum of 1 within {sum_tolerance:g} at every voxel",
-                    fix="if the channels overlap, say so: exclusive = false in study.toml [classes], or --classes regions",
+                    fix="if the channels overlap, say so: exclusive = false in study.toml [classes]",
                     **where,
                 )
             )
