@@ -86,6 +86,35 @@ def train_ensemble(
     return Trained(_assemble(output, started, surveyed, told), False, surveyed.left_out)
 
 
+def plan_training(
+    dataset: Path,
+    *,
+    members: int = 5,
+    ensemble: EnsembleKind = "deep",
+    settings: TrainingSettings | None = None,
+    split: Split | None = None,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Say what `train_ensemble` would do with the same arguments: cases, patch, spacing, network. Nothing is written.
+
+    Raises:
+        InvalidInput: as `train_ensemble`.
+    """
+    settings = settings or TrainingSettings()
+    study = read_dataset(dataset)
+    channels = read_dataset_json(dataset / "dataset.json").channels
+    chosen = choose_split(study, split=split, validation_fraction=validation_fraction, seed=seed)
+    surveyed = survey(study, chosen)
+    parts = member_splits(surveyed.split, members=members, ensemble=ensemble, seed=seed)
+    found = fingerprint((surveyed.measured[s] for s in surveyed.split.train), channels=channels)
+    return {
+        "members": [{"seed": p.seed, "train": len(p.train), "validation": len(p.validation)} for p in parts],
+        "left_out": [problem.to_dict() for problem in surveyed.left_out],
+        "plan": plan(found, settings).to_dict(),
+    }
+
+
 def _start(
     output: Path,
     request: Mapping[str, Any],

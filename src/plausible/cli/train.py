@@ -1,0 +1,111 @@
+"""`plausible train`: an ensemble from an nnU-Net raw dataset."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from plausible.cli.options import Device, DryRun, Json, Output, Quiet, Seed
+from plausible.cli.outcome import guarded, say, say_json, warn
+from plausible.cli.progress import training_progress
+from plausible.cli.records import takes
+from plausible.core import InvalidInput, Problem
+from plausible.train import EnsembleKind, Split, Trained, TrainingSettings, plan_training, train_ensemble
+
+EXAMPLE = "plausible train Dataset004_Hippocampus -o MODEL --members 5 --workers 2"
+
+
+@takes(TrainingSettings)
+def train(
+    dataset: Annotated[Path, typer.Argument(help="nnU-Net raw dataset: dataset.json, imagesTr, labelsTr.")],
+    output: Output,
+    members: Annotated[int, typer.Option(min=1, help="How many members.")] = 5,
+    ensemble: Annotated[
+        EnsembleKind, typer.Option(help="deep: same cases, a seed each. cv: each leaves out another fold.")
+    ] = "deep",
+    split: Annotated[
+        Path | None, typer.Option(help='JSON: {"train": [CASE, ...], "validation": [CASE, ...]}; else by seed.')
+    ] = None,
+    validation_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the cases kept for validation; 0 for none.")
+    ] = 0.2,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Members trained at the same time.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of each worker; 0 shares the cores out.")] = 0,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    settings: TrainingSettings = TrainingSettings(),  # noqa: B008 (frozen; replaced by one option per field)
+) -> None:
+    """Train the members of an ensemble: nnU-Net's preprocessing, MONAI's network, one seed per member.
+
+    A run that was killed is run again with the same line, continues, and ends with the same result.
+    """
+
+    def run() -> None:
+        told = _read_split(split) if split else None
+        shared: dict[str, Any] = {
+            "members": members,
+            "ensemble": ensemble,
+            "settings": settings,
+            "split": told,
+            "validation_fraction": validation_fraction,
+            "seed": seed,
+        }
+        if dry_run:
+            _show_plan(plan_training(dataset, **shared), as_json=as_json)
+            return
+        with training_progress(quiet=quiet) as progress:
+            done = train_ensemble(
+                dataset, output, device=device, workers=workers, threads=threads, on_progress=progress, **shared
+            )
+        _show(done, output, as_json=as_json)
+
+    guarded(run, as_json=as_json)
+
+
+def _read_split(path: Path) -> Split:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Split(tuple(content["train"]), tuple(content.get("validation", ())))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(
+            Problem(
+                code="E501",
+                file=path.name,
+                found=f"{type(error).__name__}: {str(error)[:200]}",
+                expected='{"train": ["case_1", ...], "validation": ["case_2", ...]}',
+                fix="correct the split, or leave --split out",
+            )
+        ) from error
+
+
+def _show_plan(planned: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        say_json(planned)
+        return
+    for name, value in planned.items():
+        say(f"{name:12} {json.dumps(value, default=str) if isinstance(value, dict) else value}")
+
+
+def _show(done: Trained, output: Path, *, as_json: bool) -> None:
+    info = done.info
+    if as_json:
+        members = [
+            {"id": r.id, "seed": r.seed, "fold": r.fold, "validation_dice": r.validation_dice, "minutes": r.minutes}
+            for r in info.members
+        ]
+        left_out = [problem.to_dict() for problem in done.left_out]
+        say_json(
+            {"ensemble": info.ensemble, "was_finished": done.was_finished, "members": members, "left_out": left_out}
+        )
+        return
+    for problem in done.left_out:
+        warn(problem)
+    say(f"{info.ensemble}" + (" (finished before)" if done.was_finished else ""))
+    for record in info.members:
+        dice = "-" if record.validation_dice is None else f"{record.validation_dice:.4f}"
+        say(f"  {record.id:10} seed {record.seed}  validation Dice {dice}  {record.minutes:.1f} min")
+    say(f"next: plausible predict {output.name} -i IMAGES -o MEMBERS")
