@@ -71,8 +71,12 @@ class Classes:
         """
         if not self.exclusive:
             return probabilities > 0.5
-        winner = probabilities.argmax(axis=0)
-        return np.stack([winner == channel for channel in range(1, len(self.names))])
+        highest = probabilities.max(axis=0)
+        taken, masks = probabilities[0] == highest, []
+        for channel in probabilities[1:]:
+            masks.append((channel == highest) & ~taken)
+            taken |= masks[-1]
+        return np.stack(masks)
 
     def decode(self, probabilities: Float[np.ndarray, "c i j k"]) -> Integer[np.ndarray, "i j k"]:
         """Label map of probabilities: the most probable class, or p > 0.5 written in `order` for regions.
