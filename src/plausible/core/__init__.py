@@ -1,6 +1,7 @@
 """The nouns: grids, classes, maps, members, cases, rows, catalogues, and the one walk over the members."""
 
 from plausible.core.catalogue import Catalogue, Entry
+from plausible.core.checks import as_probabilities, check_labels, check_probabilities, check_range
 from plausible.core.classes import Classes
 from plausible.core.collect import Accumulates, Collected, Statistic, collect, join, slabs, walk
 from plausible.core.geometry import Geometry
@@ -12,8 +13,6 @@ from plausible.core.members import (
     MemberInfo,
     Members,
     MemberSource,
-    check_labels,
-    check_probabilities,
 )
 from plausible.core.problems import PROBLEMS, InvalidInput, Problem, UnfitEnvironment, missing_extra
 from plausible.core.provenance import (
@@ -57,8 +56,10 @@ __all__ = [
     "Statistic",
     "Study",
     "UnfitEnvironment",
+    "as_probabilities",
     "check_labels",
     "check_probabilities",
+    "check_range",
     "collect",
     "command_line",
     "content_key",

@@ -5,14 +5,15 @@ A set of members is lazy and can be walked again and again; one member is in mem
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Integer, Num
 
+from plausible.core.checks import as_probabilities, check_labels
 from plausible.core.classes import Classes
 from plausible.core.geometry import Geometry
-from plausible.core.problems import InvalidInput, Problem
+from plausible.core.problems import InvalidInput, Problem, locating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,15 @@ class MemberInfo:
     architecture: str = ""
     checkpoint: str = ""  # SHA-256 of the weights
     source: str = ""  # file or folder it was read from, relative to the study
+
+
+@runtime_checkable
+class SupportsArray(Protocol):
+    """What numpy can view as an array, such as a torch tensor on the CPU."""
+
+    def __array__(self, dtype: Any = None) -> np.ndarray:
+        """Return the values as a numpy array."""
+        ...
 
 
 @runtime_checkable
@@ -86,6 +96,11 @@ class Members:
     sliceable: bool = False
     slab_axis: int = 0
 
+    def __post_init__(self) -> None:
+        ids = [source.info.id for source in self.sources]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{self.subject or 'members'}: each member needs a name of its own: {', '.join(ids)}")
+
     def __len__(self) -> int:
         return len(self.sources)
 
@@ -107,8 +122,15 @@ class Members:
             yield Member(values, geometry, self.classes, source.info, source.hard)
 
     def select(self, ids: Sequence[str]) -> "Members":
-        """Return only the members of these names, in this order."""
+        """Return only the members of these names, in this order.
+
+        Raises:
+            ValueError: a name that no member has.
+        """
         by_id = {source.info.id: source for source in self.sources}
+        unknown = [name for name in ids if name not in by_id]
+        if unknown:
+            raise ValueError(f"no member {', '.join(unknown)}; there are: {', '.join(by_id)}")
         return replace(self, sources=tuple(by_id[name] for name in ids))
 
     def _misfit(self, source: MemberSource, shape: tuple[int, ...], geometry: Geometry) -> Problem:
@@ -125,45 +147,51 @@ class Members:
     @classmethod
     def from_arrays(
         cls,
-        arrays: "Sequence[Num[np.ndarray, 'c i j k']] | Num[np.ndarray, 'm c i j k']",
+        arrays: Sequence[SupportsArray] | SupportsArray,
         *,
         geometry: Geometry,
         classes: Classes,
         subject: str = "",
         infos: Sequence[MemberInfo] = (),
     ) -> "Members":
-        """Members from probabilities in memory (numpy, or anything that numpy can view such as CPU torch tensors).
+        """Members from probabilities `c i j k` in memory: numpy, or what numpy can view such as CPU torch tensors.
+
+        One array per member, or one array `m c i j k`.
 
         Raises:
-            InvalidInput: E302 or E309, values outside 0 to 1 or not finite.
+            InvalidInput: E302 or E309, values outside 0 to 1 or not finite; E301, E308, see `check_probabilities`;
+                E202, another grid.
         """
-        infos = infos or [MemberInfo(id=f"member_{m}") for m in range(len(arrays))]
+        values = _each(arrays)
         sources = []
-        for array, info in zip(arrays, infos, strict=True):
-            check_probabilities(np.asarray(array), classes=classes, subject=subject, member=info.id)
-            sources.append(ArraySource(np.asarray(array), info))
+        for array, info in zip(values, infos or _numbered(len(values)), strict=True):
+            with locating(subject=subject, member=info.id):
+                sources.append(ArraySource(as_probabilities(array, classes=classes), info))
+                _check_shape(array.shape[1:], geometry)
         return cls(geometry, classes, tuple(sources), subject, sliceable=True)
 
     @classmethod
     def from_labels(
         cls,
-        label_maps: "Sequence[Integer[np.ndarray, 'i j k']]",
+        label_maps: Sequence[SupportsArray] | SupportsArray,
         *,
         geometry: Geometry,
         classes: Classes,
         subject: str = "",
         infos: Sequence[MemberInfo] = (),
     ) -> "Members":
-        """Members from label maps in memory, e.g. one per rater.
+        """Members from label maps `i j k` in memory, e.g. one per rater.
 
         Raises:
-            InvalidInput: E303, a value that no class has.
+            InvalidInput: E303, a value that no class has; E202, another grid.
         """
-        infos = infos or [MemberInfo(id=f"member_{m}") for m in range(len(label_maps))]
+        values = _each(label_maps)
         sources = []
-        for values, info in zip(label_maps, infos, strict=True):
-            check_labels(np.asarray(values), classes=classes, subject=subject, member=info.id)
-            sources.append(LabelSource(np.asarray(values), classes, info))
+        for label_map, info in zip(values, infos or _numbered(len(values)), strict=True):
+            with locating(subject=subject, member=info.id):
+                _check_shape(label_map.shape, geometry)
+                check_labels(label_map, classes=classes)
+            sources.append(LabelSource(label_map, classes, info))
         return cls(geometry, classes, tuple(sources), subject, sliceable=True)
 
 
@@ -194,90 +222,26 @@ class LabelSource:
         return self.classes.encode(take(self.values, start, stop, axis=axis))
 
 
+def _each(arrays: Sequence[SupportsArray] | SupportsArray) -> list[np.ndarray]:
+    return list(np.asarray(arrays)) if isinstance(arrays, SupportsArray) else [np.asarray(array) for array in arrays]
+
+
+def _numbered(n_members: int) -> list[MemberInfo]:
+    return [MemberInfo(id=f"member_{m}") for m in range(n_members)]
+
+
+def _check_shape(shape: tuple[int, ...], geometry: Geometry) -> None:
+    if shape != geometry.shape:
+        raise InvalidInput(
+            Problem(
+                code="E202",
+                found=f"an array with voxel axes {shape}",
+                expected=f"the grid's {geometry.shape}, in the file's own axes i j k",
+                fix="transpose or resample the array to the grid (SimpleITK's arrays are k j i)",
+            )
+        )
+
+
 def take(array: np.ndarray, start: int, stop: int, *, axis: int) -> np.ndarray:
     """View of the entries from `start` up to `stop` along an axis."""
     return array[(slice(None),) * axis + (slice(start, stop),)]
-
-
-def check_probabilities(
-    array: np.ndarray,
-    *,
-    classes: Classes,
-    subject: str = "",
-    member: str = "",
-    file: str = "",
-    sum_tolerance: float = 1e-2,
-) -> None:
-    """Refuse what cannot be probabilities of these classes.
-
-    Raises:
-        InvalidInput: E309 not finite, E302 outside 0 to 1, E301 exclusive classes that do not sum to one,
-            E308 another number of channels than classes.
-    """
-    where = {"subject": subject, "member": member, "file": file}
-    if array.ndim != 4 or array.shape[0] != len(classes.names):
-        raise InvalidInput(
-            Problem(
-                code="E308",
-                found=f"an array of shape {array.shape}",
-                expected=f"c i j k with {len(classes.names)} channels: {', '.join(classes.names)}",
-                fix="name the classes of this prediction (dataset.json, study.toml [classes]) as its network has them",
-                **where,
-            )
-        )
-    low, high = float(array.min()), float(array.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InvalidInput(
-            Problem(
-                code="E309",
-                found=f"{int(np.count_nonzero(~np.isfinite(array)))} values that are NaN or infinite",
-                expected="finite probabilities",
-                fix="predict this case again; a network that gives NaN met an overflow (try float32) or a NaN image",
-                **where,
-            )
-        )
-    if low < -1e-4 or high > 1 + 1e-4:
-        raise InvalidInput(
-            Problem(
-                code="E302",
-                found=f"values from {low:.4g} to {high:.4g}"
-                + (": these look like logits" if low < -0.5 or high > 2 else ""),
-                expected="probabilities from 0 to 1",
-                fix='save probabilities, or say values = "logits" for this member in study.toml (or --values logits)',
-                **where,
-            )
-        )
-    if classes.exclusive:
-        off = float(np.abs(array.sum(axis=0, dtype=np.float32) - 1).max())
-        if off > sum_tolerance:
-            raise InvalidInput(
-                Problem(
-                    code="E301",
-                    found=f"exclusive classes whose probabilities sum to 1 only within {off:.3g}",
-                    expected=f"a sum of 1 within {sum_tolerance:g} at every voxel",
-                    fix="if the channels overlap, say so: exclusive = false in study.toml [classes]",
-                    **where,
-                )
-            )
-
-
-def check_labels(values: np.ndarray, *, classes: Classes, subject: str = "", member: str = "", file: str = "") -> None:
-    """Refuse label values that no class has.
-
-    Raises:
-        InvalidInput: E303.
-    """
-    unknown = sorted({int(v) for v in np.unique(values)} - classes.label_values())
-    if unknown:
-        named = ", ".join(f"{labels[0]} {name}" for name, labels in zip(classes.names, classes.labels, strict=True))
-        raise InvalidInput(
-            Problem(
-                code="E303",
-                subject=subject,
-                member=member,
-                file=file,
-                found=f"label {', '.join(map(str, unknown))} in {int(np.isin(values, unknown).sum())} voxels",
-                expected=f"only {named}",
-                fix="name the value in dataset.json (or study.toml [classes]), or correct the label map",
-            )
-        )
