@@ -1,6 +1,7 @@
 """NIfTI in and out: arrays with their grid, label maps, and maps as scaled uint16 with a JSON sidecar."""
 
 import gzip
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from plausible.core import Geometry, InvalidInput, LabelMap, Problem, ScalarMap
+from plausible.core.problems import locating
 from plausible.io.atomic import replacing, write_json
 
 ENDINGS = (".nii.gz", ".nii")
@@ -68,6 +70,25 @@ def read_part(path: Path, start: int, stop: int, *, axis: int, frame: int | None
         part[3] = frame
     values = _values(image, path, tuple(part))
     return values.reshape(*values.shape, *(1,) * (3 - values.ndim))
+
+
+def check_complete(path: Path) -> None:
+    """Refuse a file that ends before its last voxel, by its size or the length that gzip notes at its end.
+
+    Only a file whose length is unexpected is read.
+
+    Raises:
+        InvalidInput: E305, truncated; and what opening it finds.
+    """
+    image = _open(path)
+    expected = int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
+    size = path.stat().st_size
+    if path.name.endswith(".gz"):
+        with path.open("rb") as file:
+            file.seek(max(0, size - 4))
+            size, expected = int.from_bytes(file.read(4), "little"), expected % 2**32
+    if size != expected:
+        _values(image, path, ())
 
 
 def read_labels(path: Path) -> tuple[np.ndarray, Geometry]:
@@ -166,11 +187,23 @@ def _save(image: nib.Nifti1Image, path: Path, *, intent: str) -> None:
 
 def _open(path: Path) -> nib.Nifti1Image:
     try:
-        return nib.load(str(path))
+        image = nib.load(str(path))
+        kind = image.get_data_dtype().kind
     except FileNotFoundError:
         raise
     except (*FAULTS, ImageFileError, HeaderDataError) as error:
         raise _damaged(path, error) from error
+    if kind not in "fiu":
+        raise InvalidInput(
+            Problem(
+                code="E205",
+                file=path.name,
+                found=f"voxels of type {image.get_data_dtype()}: colours or complex numbers",
+                expected="one number per voxel",
+                fix="export one channel per file, or the label map without its colours",
+            )
+        )
+    return image
 
 
 def _values(image: nib.Nifti1Image, path: Path, part: tuple[slice | int, ...]) -> np.ndarray:
@@ -182,14 +215,9 @@ def _values(image: nib.Nifti1Image, path: Path, part: tuple[slice | int, ...]) -
 
 
 def _geometry(image: nib.Nifti1Image, path: Path) -> Geometry:
-    shape = (*image.shape[:3], 1, 1)[:3] if len(image.shape) < 3 else image.shape[:3]
-    try:
+    shape = (*image.shape[:3], 1, 1)[:3]
+    with locating(file=path.name):
         return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), image.affine)
-    except InvalidInput as error:
-        problem = error.problem
-        raise InvalidInput(
-            Problem(code=problem.code, file=path.name, found=problem.found, expected=problem.expected, fix=problem.fix)
-        ) from None
 
 
 def _unscaled(image: nib.Nifti1Image) -> bool:

@@ -19,8 +19,8 @@ from plausible.core import (
     MemberInfo,
     MemberSource,
     Problem,
+    as_probabilities,
     check_labels,
-    check_probabilities,
 )
 from plausible.core.problems import locating
 from plausible.io.activation import Values, activate, sigmoid
@@ -90,8 +90,7 @@ class SoftFileSource:
                 values = _both(values, classes=self.classes, values_are=self.values)
             elif self.values == "logits":
                 values = activate(values, classes=self.classes)
-            check_probabilities(values, classes=self.classes)
-            return values
+            return as_probabilities(values, classes=self.classes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,9 +116,7 @@ class StructureSource:
             parts = [self._part(path, start, stop, axis=axis) for path in self.paths]
             if self.classes.exclusive:
                 parts = [np.maximum(0, 1 - np.sum(parts, axis=0, dtype=np.float32)), *parts]
-            values = np.stack(parts)
-            check_probabilities(values, classes=self.classes)
-            return values
+            return as_probabilities(np.stack(parts), classes=self.classes)
 
     def _part(self, path: Path, start: int, stop: int, *, axis: int) -> Float32[np.ndarray, "i j k"]:
         values = read_part(path, start, stop, axis=axis)

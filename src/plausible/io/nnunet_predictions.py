@@ -1,8 +1,9 @@
 """nnU-Net's saved probabilities: one prediction folder is one member.
 
-`CASE.npz` holds the probabilities with axes `c z y x` (key `probabilities`; version 1 wrote `softmax`). They are turned
-to the axes of the segmentation beside it, `CASE.nii.gz`, which nnU-Net made from the same probabilities, and the turn
-is proven: nnU-Net's label rule must give that segmentation at every voxel. `CASE.pkl` is never opened.
+`CASE.npz` holds the probabilities with axes `c z y x` under the key `probabilities`; version 1 wrote `softmax`, left
+its crop in and is refused. They are turned to the axes of the segmentation beside it, `CASE.nii.gz`, which nnU-Net made
+from the same probabilities, and the turn is proven: nnU-Net's label rule must give that segmentation at every voxel.
+`CASE.pkl` is never opened.
 """
 
 import json
@@ -16,14 +17,26 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Float32, Integer
 
-from plausible.core import Classes, Geometry, InvalidInput, MemberInfo, Problem, check_labels, check_probabilities
+from plausible.core import (
+    Classes,
+    Geometry,
+    InvalidInput,
+    MemberInfo,
+    Problem,
+    as_probabilities,
+    check_labels,
+    check_range,
+)
 from plausible.core.members import take
 from plausible.core.problems import ProblemWarning, locating
 from plausible.io.activation import Values, activate
 from plausible.io.nifti import ENDINGS, read_geometry, read_labels
 from plausible.io.npz import ArrayHeader, read_array, read_channels, read_header
 
-KEYS = ("probabilities", "softmax")
+KEYS = ("probabilities",)
+VERSION_1 = "softmax"
+"""Key of nnU-Net version 1."""
+PREDICT_AGAIN = "nnUNetv2_predict -i IMAGES -o MEMBER -d DATASET -c CONFIGURATION -f FOLD --save_probabilities"
 POSTPROCESSED_SHARE = 0.05
 """Share of foreground voxels that may differ: postprocessing removes small components from the segmentation only."""
 
@@ -84,19 +97,25 @@ class NnunetSource:
                 slab = [take(channel, start, stop, axis=axis).astype(np.float32) for channel in self._turned_channels()]
                 values = np.stack(slab)
             values = activate(values, classes=self.classes) if self.values == "logits" else values
-            check_probabilities(values, classes=self.classes)
-            return values
+            return as_probabilities(values, classes=self.classes)
 
     def _whole(self) -> Float32[np.ndarray, "c i j k"]:
         array = _in_voxel_axes(read_array(self.path, keys=KEYS))
-        self._prove(lambda: iter(array))
+        self._prove(lambda: self._in_range(array))
         if self.proof.turn == "ras":
             array = np.stack([from_ras(channel, self.geometry.affine) for channel in array])
         return array.astype(np.float32, copy=False)
 
     def _channels(self) -> Iterator[np.ndarray]:
-        for channel in read_channels(self.path, keys=KEYS):
+        for channel in self._in_range(read_channels(self.path, keys=KEYS)):
             yield _in_voxel_axes(channel[np.newaxis])[0]
+
+    def _in_range(self, channels: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass channels on; what cannot be a probability is told before the proof fails because of it."""
+        for channel in channels:
+            if self.values == "probabilities":
+                check_range(channel)
+            yield channel
 
     def _turned_channels(self) -> Iterator[np.ndarray]:
         for channel in self._channels():
@@ -134,7 +153,7 @@ class NnunetSource:
             expected="the same label at every voxel",
             fix="nothing, if the segmentation was postprocessed; the members are the probabilities before it"
             if postprocessed
-            else "predict this case again: nnUNetv2_predict ... --save_probabilities (both files from one run)",
+            else f"{PREDICT_AGAIN} (both files from one run)",
         )
 
 
@@ -148,7 +167,9 @@ def open_nnunet(
     """
     sibling = _sibling(path)
     geometry, _, _ = read_geometry(sibling)
-    header = read_header(path, keys=KEYS)
+    header = read_header(path, keys=(*KEYS, VERSION_1))
+    if header.key == VERSION_1:
+        raise InvalidInput(_version_1(path, header, geometry))
     if len(header.shape) not in (3, 4) or header.shape[0] != len(classes.names):
         raise InvalidInput(_other_channels(path, header, classes))
     turns = _turns(header, geometry, reorienting=_reorients(path.parent))
@@ -167,8 +188,8 @@ def share_differing(
 ) -> float:
     """Share of foreground voxels (of either) at which the label rule does not give the segmentation.
 
-    Exclusive classes agree where no class is more probable than the segmentation's, so that ties which rounding to
-    float16 made do not count. Regions agree where writing them in order, where p > 0.5, gives the segmentation.
+    Exclusive classes agree where no class is more probable than the segmentation's; regions agree where writing them in
+    order, where p > 0.5, gives the segmentation. Ties and halves that rounding to float16 made do not count.
     """
     rule = _differs_exclusive if classes.exclusive else _differs_regions
     differs = rule(channels, labels, classes=classes, threshold=0.0 if values == "logits" else 0.5)
@@ -196,10 +217,11 @@ def _differs_exclusive(
 def _differs_regions(
     channels: Iterable[np.ndarray], labels: np.ndarray, *, classes: Classes, threshold: float
 ) -> np.ndarray:
-    rule = np.zeros_like(labels)
+    above, rounded = np.zeros_like(labels), np.zeros_like(labels)
     for channel, value in zip(channels, classes.label_order(), strict=True):
-        rule[channel > threshold] = value
-    return np.asarray(rule != labels)
+        above[channel > threshold] = value
+        rounded[channel >= threshold if channel.dtype == np.float16 else channel > threshold] = value
+    return np.asarray((above != labels) & (rounded != labels))
 
 
 def _in_voxel_axes(array: np.ndarray) -> np.ndarray:
@@ -258,13 +280,21 @@ def _other_channels(path: Path, header: ArrayHeader, classes: Classes) -> Proble
     )
 
 
-def _other_grid(path: Path, header: ArrayHeader, sibling: Path, geometry: Geometry) -> Problem:
-    cropped = "; nnU-Net version 1 (key softmax) left its crop in" if header.key == "softmax" else ""
+def _version_1(path: Path, header: ArrayHeader, geometry: Geometry) -> Problem:
     return Problem(
         code="E202",
         file=path.name,
-        found=f"probabilities of shape {header.shape} (c z y x){cropped}",
+        found=f"the key softmax of nnU-Net version 1, which leaves its crop in: shape {header.shape} (c z y x)",
+        expected=f"probabilities of version 2 on the {'×'.join(map(str, geometry.shape))} grid",
+        fix=PREDICT_AGAIN,
+    )
+
+
+def _other_grid(path: Path, header: ArrayHeader, sibling: Path, geometry: Geometry) -> Problem:
+    return Problem(
+        code="E202",
+        file=path.name,
+        found=f"probabilities of shape {header.shape} (c z y x)",
         expected=f"the {'×'.join(map(str, geometry.shape))} grid of {sibling.name}",
-        fix="predict again with version 2: nnUNetv2_predict -i IMAGES -o FOLDER -d DATASET -c CONFIGURATION -f FOLD "
-        "--save_probabilities",
+        fix=PREDICT_AGAIN,
     )

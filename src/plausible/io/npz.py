@@ -3,6 +3,7 @@
 Nothing is ever unpickled.
 """
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from numpy.lib import format as npy
 
 from plausible.core import InvalidInput, Problem
 
-FAULTS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+FAULTS = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+"""What zipfile, zlib and numpy raise at a damaged or encrypted file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ def _header(file: IO[bytes], key: str) -> ArrayHeader:
     shape, fortran_order, dtype = read(file)
     if dtype.hasobject:
         raise ValueError("an array of Python objects, which is never opened because it can run code")
+    if dtype.kind not in "fiu":
+        raise ValueError(f"an array of {dtype}, not of numbers")
     return ArrayHeader(key, tuple(shape), dtype, bool(fortran_order))
 
 

@@ -22,6 +22,7 @@ from plausible.core import (
     Study,
     check_labels,
 )
+from plausible.core.problems import locating
 from plausible.io.nifti import ENDINGS, read_labels, read_nifti, stem
 
 SUFFIX = re.compile(r"^(?P<subject>.+)_(?P<channel>\d{4})$")
@@ -60,19 +61,22 @@ def read_dataset_json(path: Path) -> DatasetJson:
         ) from error
 
 
-def parse_labels(labels: Mapping[str, Any], *, order: Sequence[int] = ()) -> Classes:
-    """Classes of a `labels` table: exclusive, or overlapping regions if any value is a list or an order is given."""
+def parse_labels(labels: Mapping[str, Any], *, order: Sequence[int] = (), overlapping: bool | None = None) -> Classes:
+    """Classes of a `labels` table; None asks the table as nnU-Net does: a list of several values makes regions."""
     if all(str(key).isdigit() for key in labels):
         labels = {str(name): int(value) for value, name in labels.items()}
-    kept = {name: value for name, value in labels.items() if name != "ignore"}
-    if order or any(isinstance(value, list | tuple) for value in kept.values()):
-        regions = {
-            name: [int(v) for v in (value if isinstance(value, list | tuple) else [value])]
-            for name, value in kept.items()
-            if value not in (0, [0]) and name != "background"
-        }
+    kept = {name: _values_of(value) for name, value in labels.items() if name != "ignore"}
+    if overlapping if overlapping is not None else any(len(values) > 1 for values in kept.values()):
+        regions = {name: values for name, values in kept.items() if set(values) != {0} and name != "background"}
         return Classes.overlapping_of(regions, order=[int(v) for v in order])
-    return Classes.exclusive_of({name: int(value) for name, value in kept.items()})
+    several = [name for name, values in kept.items() if len(values) != 1]
+    if several:
+        raise ValueError(f"exclusive classes have one label value each; {', '.join(several)} has another number")
+    return Classes.exclusive_of({name: values[0] for name, values in kept.items()})
+
+
+def _values_of(value: Any) -> list[int]:
+    return [int(v) for v in (value if isinstance(value, list | tuple) else [value])]
 
 
 def find_images(folder: Path) -> dict[str, list[Path]]:
@@ -80,9 +84,14 @@ def find_images(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, dict[int, Path]] = {}
     for path in _niftis(folder):
         match = SUFFIX.match(stem(path))
-        subject, channel = (match["subject"], int(match["channel"])) if match else (stem(path), 0)
-        found.setdefault(subject, {})[channel] = path
+        found.setdefault(match["subject"] if match else stem(path), {})[channel_number(path)] = path
     return {subject: [files[c] for c in sorted(files)] for subject, files in sorted(found.items())}
+
+
+def channel_number(path: Path) -> int:
+    """Channel in the name of an image file; 0 where the name has none."""
+    match = SUFFIX.match(stem(path))
+    return int(match["channel"]) if match else 0
 
 
 def doubled_suffixes(images: Mapping[str, Sequence[Path]]) -> list[Problem]:
@@ -102,16 +111,35 @@ def read_image(paths: Sequence[Path], *, channels: Sequence[str] = (), subject: 
         InvalidInput: E109 a channel is missing, E201 or E202 channels on different grids, E205 not three axes,
             E309 values that are not finite, E310 a constant image, E305 a damaged file.
     """
-    if channels and len(channels) != len(paths):
-        raise InvalidInput(
-            Problem(
-                code="E109",
-                subject=subject,
-                found=", ".join(path.name for path in paths),
-                expected=f"{len(channels)} channels: {', '.join(channels)}",
-                fix=f"add the missing file: {subject}_{len(paths):04d}.nii.gz",
-            )
+    with locating(subject=subject):
+        check_channels(paths, channels)
+        return _read_channels(paths, channels, subject)
+
+
+def check_channels(paths: Sequence[Path], channels: Sequence[str]) -> None:
+    """Refuse an image of which a channel is missing, by the numbers in the names of its files.
+
+    Raises:
+        InvalidInput: E109.
+    """
+    numbers = [channel_number(path) for path in paths]
+    expected = range(len(channels) or len(paths))
+    if numbers == list(expected):
+        return
+    lacking = sorted(set(expected) - set(numbers))
+    example = re.sub(r"(_\d{4})?(\.nii(\.gz)?)$", rf"_{lacking[0]:04d}\2", paths[0].name) if lacking else ""
+    raise InvalidInput(
+        Problem(
+            code="E109",
+            found=", ".join(path.name for path in paths),
+            expected=f"{len(expected)} channels, _0000 to _{len(expected) - 1:04d}"
+            + (f": {', '.join(channels)}" if channels else ""),
+            fix=f"add the missing file: {example}" if lacking else "name every channel in dataset.json (channel_names)",
         )
+    )
+
+
+def _read_channels(paths: Sequence[Path], channels: Sequence[str], subject: str) -> Image:
     first: Geometry | None = None
     values = []
     for path in paths:
@@ -121,7 +149,7 @@ def read_image(paths: Sequence[Path], *, channels: Sequence[str] = (), subject: 
         geometry.check_matches(first, this=path.name, that=paths[0].name, subject=subject, file=path.name)
         values.append(array)
     if first is None:
-        raise ValueError(f"{subject}: an image needs at least one file")
+        raise ValueError("an image needs at least one file")
     return Image(np.stack(values), first, tuple(channels) or tuple(f"channel {c}" for c in range(len(paths))))
 
 

@@ -8,6 +8,7 @@ the members are.
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,12 +21,14 @@ from jaxtyping import Float32
 from zarr.codecs import BloscCodec
 from zarr.storage import ZipStore
 
-from plausible.core import Classes, Geometry, InvalidInput, Member, MemberInfo, Problem
+from plausible.core import Classes, Geometry, InvalidInput, Member, MemberInfo, Problem, check_probabilities
 from plausible.io.atomic import replacing, write_json
 
 ENDING = ".zarr.zip"
 CHUNK_VOXELS = 2**18
 LEVELS = 65535
+FAULTS = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What zipfile, zarr and the decompressor raise at a damaged file."""
 StoredAs = Literal["uint16", "float16"]
 
 
@@ -38,9 +41,12 @@ class StoreSource:
     hard: bool = False
 
     def read(self, start: int, stop: int, *, axis: int) -> Float32[np.ndarray, "c i j k"]:
-        """Part of the member; only the chunks it touches are read."""
-        with _opened(self.path) as store:
-            array = zarr.open_array(store, mode="r")
+        """Part of the member; only the chunks it touches are read.
+
+        Raises:
+            InvalidInput: E305, truncated or damaged.
+        """
+        with _opened(self.path) as array:
             values = np.asarray(array[(slice(None),) * (axis + 1) + (slice(start, stop),)])
         return values * np.float32(1 / LEVELS) if values.dtype == np.uint16 else values.astype(np.float32)
 
@@ -51,7 +57,13 @@ def store_path(store: Path, *, member: str, subject: str) -> Path:
 
 
 def write_member(store: Path, member: Member, *, subject: str, key: str = "", stored_as: StoredAs = "uint16") -> Path:
-    """Write one member of one case, whole or not at all; `key` says what made it, so that a rerun can skip it."""
+    """Write one member of one case, whole or not at all; `key` says what made it, so that a rerun can skip it.
+
+    Raises:
+        InvalidInput: E301, E302 or E309, no probabilities of these classes.
+        UnfitEnvironment: E903, the folder cannot be written to.
+    """
+    check_probabilities(member.probabilities, classes=member.classes, subject=subject, member=member.info.id)
     path = store_path(store, member=member.info.id, subject=subject)
     channels, *shape = member.probabilities.shape
     chunk = max(1, min(shape[0], CHUNK_VOXELS // (shape[1] * shape[2])))
@@ -88,12 +100,12 @@ def read_attributes(path: Path) -> tuple[Geometry, Classes, Mapping[str, Any]]:
     Raises:
         InvalidInput: E305, truncated or damaged.
     """
-    with _opened(path) as store:
-        array = zarr.open_array(store, mode="r")
+    with _opened(path) as array:
         attributes = dict(array.attrs)
-        shape = array.shape
-    geometry = Geometry((shape[1], shape[2], shape[3]), np.array(attributes["affine"]))
-    return geometry, classes_from_dict(attributes["classes"]), attributes
+        _, *shape = array.shape
+        geometry = Geometry((shape[0], shape[1], shape[2]), np.array(attributes["affine"]))
+        _ = attributes["hard"], attributes["key"], MemberInfo(**attributes["info"])
+        return geometry, classes_from_dict(attributes["classes"]), attributes
 
 
 def check_whole(path: Path) -> None:
@@ -105,8 +117,8 @@ def check_whole(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as zipped:
             broken = zipped.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise _damaged(path, str(error)) from error
+    except FAULTS as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
     if broken:
         raise _damaged(path, f"check sum of {broken} is wrong")
 
@@ -152,11 +164,14 @@ def classes_from_dict(content: Mapping[str, Any]) -> Classes:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ZipStore]:
+def _opened(path: Path) -> Iterator[zarr.Array]:
     if not zipfile.is_zipfile(path):
         raise _damaged(path, "not a zip file, or cut off")
-    with ZipStore(path, mode="r", read_only=True) as store:
-        yield store
+    try:
+        with ZipStore(path, mode="r", read_only=True) as store:
+            yield zarr.open_array(store, mode="r")
+    except FAULTS as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def _damaged(path: Path, found: str) -> InvalidInput:

@@ -121,10 +121,9 @@ def _member(name: str, told: Any, folder: Path) -> ToldMember:
 
 def _classes(told: dict[str, Any]) -> Classes:
     _known(told, {"labels", "regions_class_order", "exclusive"}, "[classes]")
-    labels, order = told["labels"], told.get("regions_class_order", [])
-    if told.get("exclusive", True):
-        return parse_labels(labels, order=order)
-    return parse_labels({name: v if isinstance(v, list) else [v] for name, v in labels.items()}, order=order)
+    order = told.get("regions_class_order", [])
+    overlapping = not told["exclusive"] if "exclusive" in told else (bool(order) or None)
+    return parse_labels(told["labels"], order=order, overlapping=overlapping)
 
 
 def _chosen(key: str, value: Any) -> Any:
