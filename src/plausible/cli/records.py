@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -12,29 +12,30 @@ import typer
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def takes(record: type, *, leave_out: Sequence[str] = ()) -> Callable[[Command], Command]:
-    """Replace the last parameter of a command, a settings record, by one option per field.
+def takes(*records: type, leave_out: Sequence[str] = ()) -> Callable[[Command], Command]:
+    """Replace the parameters of a command that are settings records by one option per field.
 
     `--field-name` has the field's type and default; its help is the field's line in the record's docstring, so the
     docstring needs an "Attributes:" section. Fields that are tuples of any length become options given several times.
 
     Args:
-        record: the frozen dataclass.
+        *records: frozen dataclasses; a parameter annotated with one of them is replaced.
         leave_out: fields that keep their defaults.
     """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
-        *others, last = signature.parameters.values()
-        hints, texts = get_type_hints(record), attribute_texts(record)
-        chosen = [field for field in fields(record) if field.name not in leave_out]
-        options = [_parameter(field, hints[field.name], texts.get(field.name, "")) for field in chosen]
+        replaced = {p.name: p.annotation for p in signature.parameters.values() if p.annotation in records}
+        chosen = {name: [f for f in fields(kind) if f.name not in leave_out] for name, kind in replaced.items()}
 
         @functools.wraps(command)
         def run(**told: Any) -> Any:
-            values = {field.name: told.pop(field.name) for field in chosen}
-            return command(**told, **{last.name: record(**_tuples(values))})
+            for name, kind in replaced.items():
+                told[name] = kind(**{field.name: _plain(told.pop(field.name)) for field in chosen[name]})
+            return command(**told)
 
+        others = [p for p in signature.parameters.values() if p.name not in replaced]
+        options = [option for name, kind in replaced.items() for option in _options(kind, chosen[name])]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in others] + options
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
@@ -46,8 +47,8 @@ def takes(record: type, *, leave_out: Sequence[str] = ()) -> Callable[[Command],
 def attribute_texts(record: type) -> dict[str, str]:
     """Text of each field in the "Attributes:" section of a docstring; `a, b: text` describes both."""
     found: dict[str, str] = {}
-    section = (inspect.getdoc(record) or "").partition("Attributes:")[2]
     names: list[str] = []
+    section = (inspect.getdoc(record) or "").partition("Attributes:")[2]
     for line in section.splitlines():
         entry = re.match(r" {4}(\w+(?:, \w+)*): (.+)", line)
         if entry:
@@ -58,29 +59,25 @@ def attribute_texts(record: type) -> dict[str, str]:
     return found
 
 
-def _parameter(field: "Field[Any]", hint: Any, text: str) -> inspect.Parameter:
-    default = field.default if field.default is not MISSING else None
-    flag = "--" + field.name.replace("_", "-")
-    names = (f"{flag}/--no-{flag[2:]}",) if hint is bool else (flag,)
-    many = _is_tuple_of_any_length(hint)
-    return inspect.Parameter(
-        field.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=list(default or ()) if many else default,
-        annotation=Annotated[_option_type(hint), typer.Option(*names, help=text[:1].upper() + text[1:])],
-    )
+def _options(record: type, chosen: Sequence["Field[Any]"]) -> Iterator[inspect.Parameter]:
+    hints, texts = get_type_hints(record), attribute_texts(record)
+    for field in chosen:
+        hint, text = hints[field.name], texts.get(field.name, "")
+        default = field.default if field.default is not MISSING else None
+        flag = field.name.replace("_", "-")
+        many = get_origin(hint) is tuple and get_args(hint)[1:] == (...,)
+        named = f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}"
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=list(default or ()) if many else default,
+            annotation=Annotated[
+                list[get_args(hint)[0]] if many else hint,  # type: ignore[misc]
+                typer.Option(named, help=text[:1].upper() + text[1:]),
+            ],
+        )
 
 
-def _option_type(hint: Any) -> Any:
-    if _is_tuple_of_any_length(hint):
-        return list[get_args(hint)[0]]  # type: ignore[misc]
-    return hint
-
-
-def _is_tuple_of_any_length(hint: Any) -> bool:
-    return get_origin(hint) is tuple and get_args(hint)[1:] == (...,)
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists from the command line as the tuples that the record wants."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+def _plain(value: Any) -> Any:
+    """Lists from the command line as the tuples that a record wants."""
+    return tuple(value) if isinstance(value, list) else value

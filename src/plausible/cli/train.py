@@ -37,7 +37,8 @@ def train(
     as_json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
-    settings: TrainingSettings = TrainingSettings(),  # noqa: B008 (frozen; replaced by one option per field)
+    *,
+    settings: TrainingSettings,
 ) -> None:
     """Train the members of an ensemble: nnU-Net's preprocessing, MONAI's network, one seed per member.
 

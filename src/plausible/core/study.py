@@ -1,7 +1,7 @@
 """Case and Study: subjects with their members, image and references, loaded when asked for."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Num
@@ -60,12 +60,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """Cases of one task, and the problems found on the way to them."""
+    """Cases of one task, and the problems found on the way to them.
+
+    Attributes:
+        ensemble: what the members are together where that is known, e.g. "deep ensemble of 5".
+    """
 
     name: str
     classes: Classes
     cases: tuple[Case, ...]
     problems: tuple[Problem, ...] = ()
+    ensemble: str = ""
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -84,6 +89,10 @@ class Study:
                 return case
         raise KeyError(f"no case {subject!r} in {self.name}")
 
+    def only(self, subjects: Collection[str]) -> "Study":
+        """Return the study of only these subjects, in its own order."""
+        return replace(self, cases=tuple(case for case in self.cases if case.subject in subjects))
+
     def part(self, part_id: int, *, num_parts: int) -> "Study":
         """Cases `part_id::num_parts`, as nnU-Net shares work between processes.
 
@@ -92,4 +101,4 @@ class Study:
         """
         if not 0 <= part_id < num_parts:
             raise ValueError(f"--part-id {part_id} must lie in 0 .. {num_parts - 1} (--num-parts {num_parts})")
-        return Study(self.name, self.classes, self.cases[part_id::num_parts], self.problems)
+        return replace(self, cases=self.cases[part_id::num_parts])

@@ -13,6 +13,7 @@ from plausible.io.activation import Values
 from plausible.io.member_folders import MemberFolder, Structures, find_member_folders, member_folder, unrecognised
 from plausible.io.nifti_members import LastAxis, Told
 from plausible.io.raw_dataset import find_images, read_dataset_json
+from plausible.io.store import read_members_json
 from plausible.io.study_folders import StudyFolders
 from plausible.io.study_problems import class_problems, gaps
 from plausible.io.study_toml import Align, StudyToml, read_study_toml
@@ -65,7 +66,8 @@ def read_study(
     fatal = [p for p in folders.problems if p.severity == "error" and p.code in {"E103", "E308"}]
     if fatal:
         raise InvalidInput(fatal[0])
-    return Study(folders.name, folders.classes, tuple(map(folders.case, folders.subjects)), folders.problems)
+    cases = tuple(map(folders.case, folders.subjects))
+    return Study(folders.name, folders.classes, cases, folders.problems, _ensemble(members))
 
 
 def find_study(
@@ -98,6 +100,12 @@ def find_study(
     problems += gaps(found, images=pictures, references=raters, allow_missing=missing)
     channels = _channels(folder, found)
     return StudyFolders(toml.name, tuple(found), pictures or {}, raters, agreed, channels, missing, tuple(problems))
+
+
+def _ensemble(members: Path) -> str:
+    """Return what `plausible predict` says the members are together; empty for members of other tools."""
+    told = members / "members.json"
+    return str(read_members_json(members).get("ensemble", "")) if told.is_file() else ""
 
 
 def _toml(members: Path) -> StudyToml:

@@ -107,6 +107,7 @@ class CaseReport:
     methods: str = ""
     hard_members: bool = False  # members are label maps: the mean probability is a share of votes
     image: tuple[str, ...] = ()  # image files, relative to the run's folder where possible
+    channels: tuple[str, ...] = ()  # names of the image's channels; "CT" is shown in CT windows
     calibration: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     intended_use: str = INTENDED_USE

@@ -15,6 +15,7 @@ from plausible.io.raw_dataset import find_images, read_image
 from plausible.io.store import StoredAs, is_stored, store_path, write_member, write_members_json
 from plausible.sample.model import TrainedModel
 from plausible.sample.predict import predict_some
+from plausible.train.model import ModelInfo
 
 OnCase = Callable[[str, int, int], None]
 """Called after each case with its name, its number (from 1) and the number of cases."""
@@ -29,7 +30,7 @@ class Predicted:
     failures: tuple[Problem, ...]
 
 
-def image_study(images: Path, model: TrainedModel) -> Study:
+def image_study(images: Path, info: ModelInfo) -> Study:
     """Images of a folder (`CASE_0000.nii.gz`, as nnU-Net names them) as cases without references, read when asked for.
 
     Raises:
@@ -46,8 +47,7 @@ def image_study(images: Path, model: TrainedModel) -> Study:
                 fix=f"plausible inspect -i {images.name}",
             )
         )
-    info = model.info
-    return Study(images.name, info.classes, tuple(_case(name, paths, model) for name, paths in found.items()))
+    return Study(images.name, info.classes, tuple(_case(name, paths, info) for name, paths in found.items()))
 
 
 def predict_study(
@@ -132,10 +132,10 @@ def member_keys(model: TrainedModel, case: Case, *, overlap: float, stored_as: S
     return [content_key({**common, "weights": record.weights_sha256}) for record in model.info.members]
 
 
-def _case(subject: str, paths: list[Path], model: TrainedModel) -> Case:
+def _case(subject: str, paths: list[Path], info: ModelInfo) -> Case:
     return Case(
         subject,
-        model.info.classes,
-        load_image=lambda: read_image(paths, channels=model.info.channels, subject=subject),
+        info.classes,
+        load_image=lambda: read_image(paths, channels=info.channels, subject=subject),
         files={path.name: str(path) for path in paths},
     )

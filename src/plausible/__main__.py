@@ -1,0 +1,5 @@
+"""Run the program as `python -m plausible`."""
+
+from plausible.cli.main import main
+
+main()

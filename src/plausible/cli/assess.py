@@ -1,0 +1,69 @@
+"""`plausible assess`: from members to maps, rows, verdicts and pages."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
+from plausible.cli.outcome import guarded
+from plausible.cli.progress import case_progress
+from plausible.cli.records import takes
+from plausible.cli.results import finish_run, show_study
+from plausible.cli.study_options import StudyOptions
+from plausible.runs.assess import assess_study
+from plausible.runs.evaluate import evaluate_study
+from plausible.runs.record import write_run
+from plausible.runs.settings import AssessSettings, EvaluateSettings
+
+EXAMPLE = "plausible assess -i MEMBERS -o OUT --images imagesTs --review-below 0.85"
+
+
+@takes(StudyOptions, AssessSettings, EvaluateSettings, leave_out=("n_bins", "box_margin_mm"))
+def assess(
+    members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
+    output: Output,
+    fail_on_flag: Annotated[bool, typer.Option("--fail-on-flag", help="End with 10 if a case is flagged.")] = False,
+    num_parts: NumParts = 1,
+    part_id: PartId = 0,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    *,
+    options: StudyOptions,
+    settings: AssessSettings,
+    scoring: EvaluateSettings,
+) -> None:
+    """Measure the uncertainty of every case: maps, rows, a verdict and a page; with references, scores too.
+
+    A run that was killed is run again with the same line and continues.
+    """
+
+    def run() -> None:
+        study = options.study(members).part(part_id, num_parts=num_parts)
+        if dry_run:
+            show_study(study, output, as_json=as_json)
+            return
+        with case_progress("assess", quiet=quiet) as progress:
+            walked = assess_study(study, output, settings=settings, overwrite=overwrite, on_case=progress)
+        write_run(output, "assess", asdict(settings), walked, num_parts=num_parts, part_id=part_id)
+        good = study.only([*walked.done, *walked.kept])
+        scored = None
+        if any(case.load_raters for case in good):
+            with case_progress("evaluate", quiet=quiet) as progress:
+                scored = evaluate_study(good, output, settings=scoring, overwrite=overwrite, on_case=progress)
+        finish_run(
+            output,
+            study,
+            [walked, *([scored] if scored else [])],
+            whole=num_parts == 1,
+            seed=seed,
+            quiet=quiet,
+            as_json=as_json,
+            fail_on_flag=fail_on_flag,
+        )
+
+    guarded(run, as_json=as_json)

@@ -1,0 +1,51 @@
+"""`plausible demo`: everything on bundled real data, offline, in less than a minute."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plausible.cli.options import Device, Json, Quiet, Seed
+from plausible.cli.outcome import guarded, say
+from plausible.cli.progress import case_progress
+from plausible.cli.results import finish_run
+from plausible.runs.assess import assess_study
+from plausible.runs.demo import unpack_demo
+from plausible.runs.evaluate import evaluate_study
+from plausible.runs.record import write_run
+from plausible.sample import image_study, load_model, predict_study
+
+EXAMPLE = "plausible demo -o plausible_demo"
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the demonstration.")] = Path(
+        "plausible_demo"
+    ),
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict bundled hippocampus images with a bundled deep ensemble, assess them, score them, draw the pages.
+
+    Real data and a real model, no network; the same as predict and assess --references by hand.
+    """
+
+    def run() -> None:
+        shown = unpack_demo(output)
+        model = load_model(shown.model, device=device)
+        if not as_json:
+            say(f"{model.info.ensemble}, {shown.about['data']}")
+        with case_progress("predict", quiet=quiet) as progress:
+            predict_study(model, image_study(shown.images, model.info), shown.members, on_case=progress)
+        study = shown.study()
+        with case_progress("assess", quiet=quiet) as progress:
+            walked = assess_study(study, shown.results, settings=shown.settings, on_case=progress)
+        write_run(shown.results, "demo", asdict(shown.settings), walked)
+        with case_progress("evaluate", quiet=quiet) as progress:
+            scored = evaluate_study(study, shown.results, settings=shown.scoring, on_case=progress)
+        finish_run(shown.results, study, [walked, scored], whole=True, seed=seed, quiet=quiet, as_json=as_json)
+
+    guarded(run, as_json=as_json)

@@ -1,0 +1,42 @@
+"""`plausible inspect`: what is in this folder, does it fit, and what mends it."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plausible.cli.options import Json
+from plausible.cli.outcome import DONE, INVALID, guarded, say, say_json
+from plausible.cli.records import takes
+from plausible.cli.study_options import StudyOptions
+from plausible.runs.inspect import inspect as look
+
+EXAMPLE = "plausible inspect -i MEMBERS --images imagesTs --references labelsTs"
+
+
+@takes(StudyOptions)
+def inspect(
+    folder: Annotated[
+        Path, typer.Option("-i", "--input", help="Members, a study.toml, an nnU-Net raw dataset, images, or a model.")
+    ],
+    deep: Annotated[bool, typer.Option("--deep", help="Read the voxels too, not only headers.")] = False,
+    as_json: Json = False,
+    *,
+    options: StudyOptions,
+) -> None:
+    """Say what was recognised, which member has which case, the memory needed, and how to mend each problem.
+
+    Ends with 4 if anything would stop a case.
+    """
+
+    def run() -> None:
+        found = look(folder, deep=deep, **options.told())
+        if as_json:
+            say_json(found.to_dict())
+        else:
+            say(found.text(width=shutil.get_terminal_size((100, 24)).columns))
+        stops = any(problem.severity == "error" for problem in found.problems)
+        raise typer.Exit(INVALID if stops else DONE)
+
+    guarded(run, as_json=as_json)

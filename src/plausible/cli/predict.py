@@ -1,0 +1,73 @@
+"""`plausible predict`: the members of every image, streamed to the member store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plausible.cli.options import Device, DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet
+from plausible.cli.outcome import finish, guarded, say, say_json, warn
+from plausible.cli.progress import case_progress
+from plausible.io.store import StoredAs
+from plausible.sample import Predicted, image_study, load_model, predict_study
+from plausible.train import read_model
+from plausible.train.settings import Precision
+
+EXAMPLE = "plausible predict MODEL -i imagesTs -o MEMBERS"
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder that plausible train made.")],
+    images: Annotated[Path, typer.Option("-i", "--images", help="Folder of the images, CASE_0000.nii.gz.")],
+    output: Output,
+    device: Device = "auto",
+    precision: Annotated[Precision, typer.Option(help="auto: bfloat16 where the processor computes in it.")] = "auto",
+    overlap: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share by which windows overlap.")] = 0.5,
+    batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.")] = 4,
+    stored_as: Annotated[StoredAs, typer.Option(help="Type of the probabilities in the store.")] = "uint16",
+    num_parts: NumParts = 1,
+    part_id: PartId = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict each member's own probabilities for every image; nothing is averaged.
+
+    A run that was killed is run again with the same line and predicts what is missing.
+    """
+
+    def run() -> None:
+        info = read_model(model)
+        study = image_study(images, info).part(part_id, num_parts=num_parts)
+        if dry_run:
+            say(f"{info.ensemble}, {len(study)} images; would write {len(info.members)} members each to {output}")
+            return
+        loaded = load_model(model, device=device, precision=precision)
+        with case_progress("predict", quiet=quiet) as progress:
+            done = predict_study(
+                loaded,
+                study,
+                output,
+                overlap=overlap,
+                batch=batch,
+                stored_as=stored_as,
+                overwrite=overwrite,
+                on_case=progress,
+            )
+        _show(done, info.ensemble, output, as_json=as_json)
+        finish(failures=len(done.failures), done=len(done.written))
+
+    guarded(run, as_json=as_json)
+
+
+def _show(done: Predicted, ensemble: str, output: Path, *, as_json: bool) -> None:
+    written, kept = sum(n for _, n in done.written), sum(n for _, n in done.kept)
+    if as_json:
+        failures = [problem.to_dict() for problem in done.failures]
+        say_json({"ensemble": ensemble, "written": written, "kept": kept, "failures": failures})
+        return
+    for problem in done.failures:
+        warn(problem)
+    say(f"{ensemble}: {written} members predicted, {kept} kept from before, {len(done.failures)} cases failed")
+    say(f"next: plausible assess -i {output} -o OUT --images IMAGES")

@@ -1,0 +1,171 @@
+"""Assess the cases of a study: maps, rows, verdicts and pages; what is done already is kept."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from plausible.core import Case, InvalidInput, Problem, Study, provenance
+from plausible.core.problems import located
+from plausible.io import hash_files, is_complete, write_case
+from plausible.io.atomic import write_text
+from plausible.io.results import SEGMENTATION
+from plausible.report import MapFile, to_json
+from plausible.runs.assess_case import Assessment, assess_members
+from plausible.runs.case_report import case_report
+from plausible.runs.layout import CASE_JSON, CASE_PAGE, clear_failure, relative, told, write_failure
+from plausible.runs.settings import AssessSettings
+
+OnCase = Callable[[str, int, int, str], None]
+"""Called after each case with its name, its number (from 1), the number of cases, and how it went."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What a walk over the cases of a study did.
+
+    Attributes:
+        done: subjects whose results are new.
+        kept: subjects whose results were there already, from the same inputs and settings.
+        failures: what could not be done.
+    """
+
+    done: tuple[str, ...]
+    kept: tuple[str, ...]
+    failures: tuple[Problem, ...]
+
+    @property
+    def n_good(self) -> int:
+        """Cases that have results."""
+        return len(self.done) + len(self.kept)
+
+
+def walk_cases(
+    study: Study, output: Path, *, stage: str, run: Callable[[Case], bool], on_case: OnCase | None = None
+) -> Walked:
+    """Run a stage on every case; a case that cannot be done is written down and stops nobody.
+
+    Args:
+        study: the cases.
+        output: folder of the results.
+        stage: name of what is done, for the failures.
+        run: does one case and says whether anything had to be made.
+        on_case: called after each case.
+    """
+    done, kept, failures = list[str](), list[str](), list[Problem]()
+    for number, case in enumerate(study, start=1):
+        result = "ok"
+        try:
+            (done if run(case) else kept).append(case.subject)
+            clear_failure(output / case.subject, stage)
+        except (InvalidInput, MemoryError) as error:
+            problem = located(_problem(error), subject=case.subject)
+            failures.append(problem)
+            write_failure(output / case.subject, stage, problem)
+            result = problem.code
+        if on_case:
+            on_case(case.subject, number, len(study), result)
+    return Walked(tuple(done), tuple(kept), tuple(failures))
+
+
+def assess_study(
+    study: Study,
+    output: Path,
+    *,
+    settings: AssessSettings | None = None,
+    overwrite: bool = False,
+    on_case: OnCase | None = None,
+) -> Walked:
+    """Assess every case of a study into a folder; `draw_pages` and `write_cohort` make the pages of it.
+
+    A case is complete when its case.json names the same version, inputs (by SHA-256) and settings and all its files
+    are there; such a case is kept. A run that was killed is run again and continues.
+
+    Args:
+        study: cases with members.
+        output: folder of the results.
+        settings: how cases are assessed.
+        overwrite: assess again what is there already.
+        on_case: called after each case.
+    """
+    chosen = settings or AssessSettings()
+    return walk_cases(
+        study,
+        output,
+        stage="assess",
+        run=lambda case: assess_case(case, output, study=study, settings=chosen, overwrite=overwrite),
+        on_case=on_case,
+    )
+
+
+def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSettings, overwrite: bool = False) -> bool:
+    """Assess one case into its folder; say whether there was anything to do.
+
+    Raises:
+        InvalidInput: what the readers of its image and members find.
+    """
+    folder = output / case.subject
+    told_settings = asdict(settings)
+    made = provenance(
+        f"assess {told(told_settings)}".strip(),
+        settings=told_settings,
+        inputs=hash_files(case.files),
+        ensemble=study.ensemble,
+    )
+    if not overwrite and is_complete(folder, made.key):
+        return False
+    image = case.image()
+    channels = image.channels if image else ()
+    found = assess_members(case.members(), settings)
+    infos = [asdict(info) for info in found.members.infos]
+    sidecar = {
+        "classes": list(case.classes.names),
+        "exclusive": case.classes.exclusive,
+        "class_labels": [list(values) for values in found.segmentation.classes.labels],
+        "regions_class_order": list(found.segmentation.classes.order),
+        "members": infos,
+        "mean_of": "probabilities",
+        "calibration": None,
+        "made_by": {key: value for key, value in made.to_dict().items() if key != "inputs"},
+    }
+    (folder / CASE_PAGE).unlink(missing_ok=True)
+    listed = write_case(folder, maps=found.maps, segmentation=found.segmentation, sidecar=sidecar)
+    report = case_report(
+        case,
+        found,
+        settings,
+        study=study.name,
+        ensemble=study.ensemble,
+        provenance=made,
+        maps=[_segmentation_file(found), *(MapFile(**one) for one in listed)],
+        image=[relative(path, to=output) for path in image_files(case)],
+        channels=channels,
+    )
+    write_text(folder / CASE_JSON, to_json(report))
+    return True
+
+
+def image_files(case: Case) -> list[str]:
+    """Files of a case's image, in the order of its channels."""
+    return [path for name, path in sorted(case.files.items()) if name.startswith("image/")]
+
+
+def _segmentation_file(found: Assessment) -> MapFile:
+    labels = found.segmentation.classes
+    return MapFile(
+        path=SEGMENTATION,
+        quantity="segmentation",
+        unit="label",
+        definition="label rule on the mean probability",
+        valid_range=(0.0, float(max((*labels.label_values(), *labels.order)))),
+    )
+
+
+def _problem(error: InvalidInput | MemoryError) -> Problem:
+    if isinstance(error, InvalidInput):
+        return error.problem
+    return Problem(
+        code="E902",
+        found="not enough memory for this case",
+        expected="memory for one member, its statistics and the maps (plausible inspect says how much)",
+        fix="assess this case on a machine with more memory, or with fewer structures",
+    )

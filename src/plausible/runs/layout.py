@@ -1,0 +1,107 @@
+"""Where a run puts what: one folder per case, and what belongs to the whole study beside them.
+
+```
+OUT/  run.json  cohort.html  cohort.json  scores.csv  failures.csv
+      CASE/ case.json case.html  segmentation.nii.gz  probability.nii.gz  <map>.nii.gz ...
+            evaluation.json  failure.json
+```
+`failure.json` says why a case could not be done, and goes when it could.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from plausible.core import InvalidInput, Problem
+from plausible.io.atomic import write_json
+
+CASE_JSON = "case.json"
+CASE_PAGE = "case.html"
+EVALUATION_JSON = "evaluation.json"
+FAILURE_JSON = "failure.json"
+COHORT_JSON = "cohort.json"
+COHORT_PAGE = "cohort.html"
+SCORES = "scores.csv"
+FAILURES = "failures.csv"
+
+
+def run_json(*, num_parts: int, part_id: int) -> str:
+    """Name of the record of a run, one for each part."""
+    return "run.json" if num_parts == 1 else f"run.{part_id}.json"
+
+
+def case_folders(output: Path) -> Iterator[Path]:
+    """Folders of the cases that were begun, in order of their names."""
+    kept = {CASE_JSON, EVALUATION_JSON, FAILURE_JSON}
+    for folder in sorted(path for path in output.glob("*") if path.is_dir()):
+        if any((folder / name).is_file() for name in kept):
+            yield folder
+
+
+def relative(path: str | Path, *, to: Path) -> str:
+    """Path of an input as seen from the run's folder, so that both can move together; never an absolute path."""
+    try:
+        return Path(os.path.relpath(Path(path).resolve(), to.resolve())).as_posix()
+    except ValueError:  # another drive
+        return Path(path).name
+
+
+RESULT_OF = {"assess": CASE_JSON, "evaluate": EVALUATION_JSON}
+"""The file that says a stage is done with a case."""
+
+
+def write_failure(folder: Path, stage: str, problem: Problem) -> None:
+    """Write down why a case could not be done; what an earlier run of this stage left is no longer its result."""
+    (folder / RESULT_OF[stage]).unlink(missing_ok=True)
+    write_json(folder / FAILURE_JSON, {"stage": stage, **problem.to_dict()})
+
+
+def clear_failure(folder: Path, stage: str) -> None:
+    """Take back that a stage failed; what another stage wrote stays."""
+    failed = read_failure(folder)
+    if failed and failed[0] == stage:
+        (folder / FAILURE_JSON).unlink(missing_ok=True)
+
+
+def read_failure(folder: Path) -> tuple[str, Problem] | None:
+    """Read why a case could not be done; None if it could."""
+    content = read_json(folder / FAILURE_JSON)
+    if content is None:
+        return None
+    stage = content.pop("stage")
+    return str(stage), Problem(**{key: value for key, value in content.items() if key not in ("title", "url")})
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Content of a file that a run wrote; None where it is not there.
+
+    Raises:
+        InvalidInput: E305, it is there and damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InvalidInput(
+            Problem(
+                code="E305",
+                file=path.name,
+                found=f"{type(error).__name__}: {str(error)[:200]}",
+                expected="JSON as plausible writes it",
+                fix="delete this file and run the same command again: it makes this case anew",
+            )
+        ) from error
+
+
+def told(settings: Mapping[str, Any]) -> str:
+    """Settings as they are typed, those that are not set left out; no paths."""
+    words = []
+    for name, value in settings.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None:
+                words.append(f"--{name.replace('_', '-')} {one}")
+    return " ".join(words)

@@ -1,0 +1,155 @@
+"""Draw the page of a case from what lies on disk: case.json, its maps, and evaluation.json where there is one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from plausible.core import Classes, Image, InvalidInput, LabelMap, Problem
+from plausible.io import read_image, read_labels, read_scalar_map
+from plausible.io.atomic import write_text
+from plausible.io.nifti import stem
+from plausible.io.results import PROBABILITY, SEGMENTATION
+from plausible.report import CaseReport, StructureSummary, case_from_json, case_page
+from plausible.runs.evaluation import EvaluatedCase
+from plausible.runs.layout import CASE_JSON, CASE_PAGE, EVALUATION_JSON, read_json
+
+MAX_MB = 8.0
+HIDDEN_MAPS = ("mean_probability",)
+
+
+def draw_case(folder: Path, *, max_mb: float = MAX_MB) -> tuple[str, ...]:
+    """Write case.html of an assessed case; return what it could not show (image or reference moved away).
+
+    Raises:
+        InvalidInput: E305, one of its files is damaged or missing.
+    """
+    report, lost = read_case(folder), []
+    image, reference = None, None
+    try:
+        image = _image(report, folder)
+    except (InvalidInput, OSError):
+        lost.append("the image is no longer where it was: assess again, or put it back")
+    try:
+        reference = _reference(report, folder)
+    except (InvalidInput, OSError):
+        lost.append("the reference is no longer where it was: evaluate again, or put it back")
+    page = case_page(
+        replace(report, warnings=(*report.warnings, *(f"Not shown: {text}." for text in lost))),
+        image=image,
+        probability=read_scalar_map(folder / PROBABILITY),
+        segmentation=_labels(folder / SEGMENTATION, classes_of(folder)),
+        maps=tuple(read_scalar_map(folder / one.path) for one in report.maps if _is_overlay(one.quantity)),
+        reference=reference,
+        max_mb=max_mb,
+    )
+    write_text(folder / CASE_PAGE, page)
+    return tuple(lost)
+
+
+def read_case(folder: Path) -> CaseReport:
+    """Read case.json, with the scores of evaluation.json where the case was evaluated.
+
+    Raises:
+        InvalidInput: E305, the file is damaged or of another version.
+    """
+    path = folder / CASE_JSON
+    try:
+        report = case_from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    evaluated = read_evaluation(folder)
+    return _with_evaluation(report, evaluated) if evaluated else report
+
+
+def read_evaluation(folder: Path) -> EvaluatedCase | None:
+    """Read evaluation.json; None where the case was not evaluated.
+
+    Raises:
+        InvalidInput: E305, the file is damaged or of another version.
+    """
+    path = folder / EVALUATION_JSON
+    content = read_json(path)
+    try:
+        return None if content is None else EvaluatedCase.from_dict(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def classes_of(folder: Path) -> Classes:
+    """Classes of a case, from the sidecar of its segmentation."""
+    path = folder / (stem(Path(SEGMENTATION)) + ".json")
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        labels = tuple(tuple(map(int, values)) for values in told["class_labels"])
+        return Classes(
+            tuple(map(str, told["classes"])), bool(told["exclusive"]), labels, tuple(told["regions_class_order"])
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> InvalidInput:
+    """Return the error of a result that cannot be read."""
+    return InvalidInput(
+        Problem(
+            code="E305",
+            subject=path.parent.name,
+            file=path.name,
+            found=f"{type(error).__name__}: {str(error)[:300]}",
+            expected="the file as plausible writes it",
+            fix="run the same command again with --overwrite: it makes this case anew",
+        )
+    )
+
+
+def _with_evaluation(report: CaseReport, evaluated: EvaluatedCase) -> CaseReport:
+    against = tuple(row.to_dict() for row in evaluated.rows if row.against)
+    structures = tuple(_scored(one, evaluated) for one in report.structures)
+    return replace(report, structures=structures, scores=(*report.scores, *against))
+
+
+def _scored(structure: StructureSummary, evaluated: EvaluatedCase) -> StructureSummary:
+    return replace(
+        structure,
+        reference=evaluated.headline(structure.name),
+        reference_volume_ml=evaluated.reference_ml.get(structure.name),
+    )
+
+
+def _is_overlay(quantity: str) -> bool:
+    return quantity not in (*HIDDEN_MAPS, "segmentation")
+
+
+def _image(report: CaseReport, folder: Path) -> Image | None:
+    paths = [folder.parent / name for name in report.image]
+    return read_image(paths, channels=report.channels, subject=report.subject) if paths else None
+
+
+def _reference(report: CaseReport, folder: Path) -> LabelMap | None:
+    evaluated = read_evaluation(folder)
+    if evaluated is None or not evaluated.references:
+        return None
+    classes = classes_of(folder)
+    paths = [folder.parent / name for name in evaluated.references]
+    if len(paths) == 1:
+        return _labels(paths[0], classes)
+    return _stacked({stem(path): path for path in paths}, classes)
+
+
+def _labels(path: Path, classes: Classes) -> LabelMap:
+    values, geometry = read_labels(path)
+    return LabelMap(np.asarray(values), geometry, classes)
+
+
+def _stacked(paths: Mapping[str, Path], classes: Classes) -> LabelMap | None:
+    """One label map of a reference that has a file per structure; where structures overlap the later one is shown."""
+    values, geometry = None, None
+    for name, labels in zip(classes.names, classes.labels, strict=True):
+        if name in paths:
+            mask, geometry = read_labels(paths[name])
+            values = np.zeros(mask.shape, dtype=np.uint16) if values is None else values
+            values[np.asarray(mask) > 0] = labels[0]
+    return LabelMap(values, geometry, classes) if values is not None and geometry is not None else None
