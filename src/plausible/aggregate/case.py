@@ -7,8 +7,7 @@ import numpy as np
 
 from plausible.aggregate.agreement import AGREEMENT_SCORES, PairwiseOverlap
 from plausible.aggregate.maps import aggregate_maps
-from plausible.aggregate.reductions import REDUCTIONS
-from plausible.aggregate.regions import BOUNDARY_MM, REGIONS, CaseMasks
+from plausible.aggregate.regions import BOUNDARY_MM, CaseMasks
 from plausible.aggregate.volumes import VOLUME_SCORES, MemberVolumes, volume_interval
 from plausible.core import Collected, ScalarMap, Score
 
@@ -21,8 +20,8 @@ def case_rows(
     masks: CaseMasks,
     *,
     subject: str,
-    regions: Sequence[str] = REGIONS.names,
-    reductions: Sequence[str] = REDUCTIONS.names,
+    regions: Sequence[str] | None = None,
+    reductions: Sequence[str] | None = None,
     boundary_mm: float = BOUNDARY_MM,
     interval_level: float = INTERVAL_LEVEL,
 ) -> list[Score]:
@@ -33,8 +32,8 @@ def case_rows(
         maps: maps of the case, as `aggregate_maps` takes them.
         masks: its structures.
         subject: name for the rows.
-        regions: as `REGIONS` calls them.
-        reductions: as `REDUCTIONS` calls them.
+        regions: as `REGIONS` calls them; all of them by default.
+        reductions: as `REDUCTIONS` calls them; all of them by default.
         boundary_mm: how far the boundary region reaches on either side of the surface.
         interval_level: share of the members in the volume interval.
 

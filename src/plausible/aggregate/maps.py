@@ -13,8 +13,8 @@ def aggregate_maps(
     masks: CaseMasks,
     *,
     subject: str,
-    regions: Sequence[str] = REGIONS.names,
-    reductions: Sequence[str] = REDUCTIONS.names,
+    regions: Sequence[str] | None = None,
+    reductions: Sequence[str] | None = None,
     boundary_mm: float = BOUNDARY_MM,
 ) -> list[Score]:
     """Reduce maps of uncertainty to numbers, region by region.
@@ -27,8 +27,8 @@ def aggregate_maps(
         maps: maps of the case.
         masks: its structures.
         subject: name for the rows.
-        regions: as `REGIONS` calls them.
-        reductions: as `REDUCTIONS` calls them.
+        regions: as `REGIONS` calls them; all of them by default.
+        reductions: as `REDUCTIONS` calls them; all of them by default.
         boundary_mm: how far the boundary region reaches on either side of the surface.
 
     Returns:
@@ -43,9 +43,9 @@ def aggregate_maps(
         each.geometry.check_matches(masks.geometry, this=f"the map {each.name}", that="the masks", subject=subject)
     return [
         row
-        for region in regions_of(masks, regions, boundary_mm=boundary_mm)
+        for region in regions_of(masks, REGIONS.names if regions is None else regions, boundary_mm=boundary_mm)
         for each in uncertain
-        for row in _rows(each, region, reductions, subject)
+        for row in _rows(each, region, REDUCTIONS.names if reductions is None else reductions, subject)
     ]
 
 

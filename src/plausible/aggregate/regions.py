@@ -150,7 +150,7 @@ def _cropped(name: str, structure: str, mask: Bool[np.ndarray, "i j k"]) -> Regi
 
 
 def _box(
-    mask: Bool[np.ndarray, "i j k"], *, margin_mm: float = 0.0, spacing_mm: tuple[float, float, float] = (1, 1, 1)
+    mask: Bool[np.ndarray, "i j k"], *, margin_mm: float = 0.0, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 ) -> Box:
     """Smallest box around a mask, and a margin; a box of no voxels if the mask is empty."""
     box = []
