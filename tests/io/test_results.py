@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,7 +128,8 @@ def test_a_case_is_complete_only_with_its_key_and_all_its_files(tmp_path: Path, 
 
 def test_a_run_killed_between_maps_and_case_json_leaves_the_case_unfinished(tmp_path: Path, geometry: Geometry) -> None:
     finished(tmp_path, geometry, key="old")
-    (tmp_path / ".tmp-1-probability.nii.gz").write_bytes(b"half")
+    left = tmp_path / f".tmp-{platform.node()}-{2**22 + 1}-probability.nii.gz"  # no process has that number
+    left.write_bytes(b"half")
     write_case(tmp_path, maps=[scalar_map(geometry)], sidecar={})  # another run with other settings, killed here
     assert not is_complete(tmp_path, "old")
     assert not list(tmp_path.glob(".tmp-*"))

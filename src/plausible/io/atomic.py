@@ -2,13 +2,19 @@
 
 import json
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from plausible.core import Problem, UnfitEnvironment
+
+ABANDONED_AFTER_S = 3600
+"""A temporary file of another machine that did not change for so long was left behind."""
 
 
 @contextmanager
@@ -21,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UnfitEnvironment: E903, the folder cannot be written to or the disk is full.
     """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{platform.node()}-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -52,9 +58,34 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that a killed run left behind in a folder and its sub-folders."""
+    """Remove temporary files that a killed run left behind in a folder and its sub-folders.
+
+    What another run is writing right now stays: files of a living process of this machine, and files of other machines
+    that changed within the last hour.
+    """
     for path in sorted(folder.rglob(".tmp-*"), reverse=True):
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if _abandoned(path):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _abandoned(path: Path) -> bool:
+    writer = re.match(rf"\.tmp-{re.escape(platform.node())}-(\d+)-", path.name)
+    if writer and os.name == "posix":
+        return int(writer[1]) == os.getpid() or not _alive(int(writer[1]))
+    try:
+        return time.time() - path.stat().st_mtime > ABANDONED_AFTER_S
+    except FileNotFoundError:  # its run has just finished it
+        return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _unwritable(path: Path, error: OSError) -> UnfitEnvironment:

@@ -16,6 +16,7 @@ from plausible.io.nifti import ENDINGS, stem
 from plausible.io.nifti_members import Told, open_nifti, open_structures
 from plausible.io.nnunet_predictions import open_nnunet
 from plausible.io.raw_dataset import read_dataset_json
+from plausible.io.recognise import refuse_what_holds_no_members, unrecognised
 from plausible.io.store import ENDING as STORE_ENDING
 from plausible.io.store import StoreSource, classes_from_dict, read_attributes, read_members_json
 
@@ -111,41 +112,34 @@ def find_member_folders(
 ) -> tuple[list[MemberFolder], list[Problem]]:
     """Members of a folder: the folder itself if it holds predictions, else its sub-folders in natural order.
 
+    Structures in files of their own are the folder's own where `structures` is told: `RUN/CASE/liver.nii.gz`.
+
     Returns:
-        The members, and a warning E108 for each sub-folder in which nothing was recognised.
+        The members, the problems of those that cannot be understood (E311, E313, E305 members.json), and a warning
+        E108 for each sub-folder in which nothing was recognised.
 
     Raises:
-        InvalidInput: E311, E313 or E305, see `member_folder`.
+        InvalidInput: E108, a dataset, a model or results.
     """
+    refuse_what_holds_no_members(root)
     own, _ = _recognise(root)
-    if own in {"store", "nnunet", "nifti"}:
-        only = member_folder(root, told=told, classes=classes, structures=structures)
-        return [only] if only else [], []
-    infos = _infos(root)
-    classes = classes or _root_classes(root)
+    alone = own in {"store", "nnunet", "nifti"} or (own == "structures" and structures is not None)
+    paths = [root] if alone else sorted((p for p in _visible(root) if p.is_dir()), key=lambda p: natural(p.name))
     found, problems = list[MemberFolder](), list[Problem]()
-    for path in sorted((p for p in _visible(root) if p.is_dir()), key=lambda p: natural(p.name)):
-        info = infos.get(path.name)
-        folder = member_folder(path, told=told, classes=classes, info=info, structures=structures)
+    infos, of_root = _told_by(root, problems)
+    for path in paths:
+        try:
+            info = infos.get(path.name)
+            chosen = classes or of_root
+            folder = member_folder(path, told=told, classes=chosen, info=info, structures=structures)
+        except InvalidInput as error:
+            problems.append(error.problem)
+            continue
         if folder:
             found.append(folder)
         else:
             problems.append(unrecognised(path, severity="warning"))
     return found, problems
-
-
-def unrecognised(path: Path, *, severity: str = "error") -> Problem:
-    """Return problem E108 of a folder (or a path that is none)."""
-    endings = sorted({"".join(p.suffixes[-2:]) or "/" for p in _visible(path)})
-    return Problem(
-        code="E108",
-        file=path.name,
-        severity=severity,
-        found=("only " + ", ".join(endings[:6]) if endings else "nothing") if path.is_dir() else "no such folder",
-        expected="MEMBERS/<member>/<CASE>.zarr.zip, .npz with .nii.gz, .nii.gz, or a folder of structures",
-        fix='say where the members lie in a study.toml ([members] fold_0 = "fold_0/validation"), and '
-        "plausible inspect -i study.toml",
-    )
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:
@@ -212,16 +206,18 @@ def _structure_classes(cases: Mapping[str, Mapping[str, Path]], structures: Stru
     )
 
 
-def _root_classes(root: Path) -> Classes | None:
-    if (root / "members.json").exists():
-        return classes_from_dict(_members_json(root)["classes"])
-    return None
-
-
-def _infos(root: Path) -> dict[str, MemberInfo]:
-    if not (root / "members.json").exists():
-        return {}
-    return {str(info["id"]): MemberInfo(**info) for info in _members_json(root)["members"]}
+def _told_by(root: Path, problems: list[Problem]) -> tuple[dict[str, MemberInfo], Classes | None]:
+    """Return what members.json or a dataset.json beside the members says of all of them."""
+    try:
+        if (root / "members.json").exists():
+            content = _members_json(root)
+            infos = {str(info["id"]): MemberInfo(**info) for info in content["members"]}
+            return infos, classes_from_dict(content["classes"])
+        if (root / "dataset.json").exists():
+            return {}, read_dataset_json(root / "dataset.json").classes
+    except InvalidInput as error:
+        problems.append(error.problem)
+    return {}, None
 
 
 def _members_json(root: Path) -> dict[str, Any]:
@@ -253,6 +249,8 @@ def _open_stored(path: Path, info: MemberInfo, classes: Classes) -> tuple[tuple[
                 fix="leave the classes untold for a member store: it knows its own",
             )
         )
+    if info == MemberInfo(id=info.id, source=info.source):  # without members.json, the file says what made it
+        info = replace(MemberInfo(**attributes["info"]), id=info.id, source=info.source)
     return (StoreSource(path, info, hard=bool(attributes["hard"])),), geometry
 
 

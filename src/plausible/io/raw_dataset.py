@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,24 +79,44 @@ def _values_of(value: Any) -> list[int]:
     return [int(v) for v in (value if isinstance(value, list | tuple) else [value])]
 
 
-def find_images(folder: Path) -> dict[str, list[Path]]:
-    """Image files of each subject, in the order of their channels."""
+def find_images(folder: Path, *, known: Collection[str] = ()) -> dict[str, list[Path]]:
+    """Image files of each subject, in the order of their channels.
+
+    A file that is named like a known subject is its image, although the name may end in four digits (`case_0001`).
+    """
     found: dict[str, dict[int, Path]] = {}
     for path in _niftis(folder):
         match = SUFFIX.match(stem(path))
-        found.setdefault(match["subject"] if match else stem(path), {})[channel_number(path)] = path
+        subject = match["subject"] if match and stem(path) not in known else stem(path)
+        found.setdefault(subject, {})[channel_number(path, subject)] = path
     return {subject: [files[c] for c in sorted(files)] for subject, files in sorted(found.items())}
 
 
-def channel_number(path: Path) -> int:
+def channel_number(path: Path, subject: str) -> int:
     """Channel in the name of an image file; 0 where the name has none."""
-    match = SUFFIX.match(stem(path))
-    return int(match["channel"]) if match else 0
+    return 0 if stem(path) == subject else int(stem(path)[-4:])
 
 
-def doubled_suffixes(images: Mapping[str, Sequence[Path]]) -> list[Problem]:
-    """Problem E101 of every subject whose name still ends in a channel suffix (`CASE_0000_0000.nii.gz`)."""
-    return [_doubled(subject, paths) for subject, paths in images.items() if SUFFIX.match(subject)]
+def doubled_suffixes(images: Mapping[str, Sequence[Path]], *, known: Collection[str] = ()) -> list[Problem]:
+    """Problem E101 of every image whose channel suffix stands there twice (`CASE_0000_0000.nii.gz`).
+
+    Names of subjects may end in four digits themselves. The suffix is doubled where predictions or labels know the name
+    without it, or where nobody knows the name and no other case differs from it by its number only.
+    """
+    return [_doubled(s, paths) for s, paths in images.items() if _is_doubled(s, images, known)]
+
+
+def without_suffix(subject: str) -> str:
+    """Name of a subject without a channel suffix."""
+    return SUFFIX.sub(r"\g<subject>", subject)
+
+
+def _is_doubled(subject: str, images: Collection[str], known: Collection[str]) -> bool:
+    base = without_suffix(subject)
+    if base == subject or subject in known:
+        return False
+    numbered = [other for other in images if other != subject and without_suffix(other) == base != other]
+    return base in known or (subject.endswith("_0000") and not numbered)
 
 
 def find_labels(folder: Path) -> dict[str, Path]:
@@ -112,17 +132,17 @@ def read_image(paths: Sequence[Path], *, channels: Sequence[str] = (), subject: 
             E309 values that are not finite, E310 a constant image, E305 a damaged file.
     """
     with locating(subject=subject):
-        check_channels(paths, channels)
+        check_channels(paths, channels, subject=subject)
         return _read_channels(paths, channels, subject)
 
 
-def check_channels(paths: Sequence[Path], channels: Sequence[str]) -> None:
+def check_channels(paths: Sequence[Path], channels: Sequence[str], *, subject: str = "") -> None:
     """Refuse an image of which a channel is missing, by the numbers in the names of its files.
 
     Raises:
         InvalidInput: E109.
     """
-    numbers = [channel_number(path) for path in paths]
+    numbers = [channel_number(path, subject) if SUFFIX.match(stem(path)) else 0 for path in paths]
     expected = range(len(channels) or len(paths))
     if numbers == list(expected):
         return
@@ -172,15 +192,14 @@ def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()
             )
         )
     told = read_dataset_json(folder / "dataset.json")
-    images, labels = find_images(folder / f"images{part}"), find_labels(folder / f"labels{part}")
+    labels = find_labels(folder / f"labels{part}")
+    images = find_images(folder / f"images{part}", known=labels)
     wanted = set(subjects) or set(images) | set(labels)
     cases = [
         _case(subject, images[subject], labels[subject], told) for subject in sorted(set(images) & set(labels) & wanted)
     ]
-    doubled = doubled_suffixes(images)
-    named = {problem.subject for problem in doubled} | {
-        SUFFIX.sub(r"\g<subject>", problem.subject) for problem in doubled
-    }
+    doubled = doubled_suffixes(images, known=labels)
+    named = {name for problem in doubled for name in (problem.subject, without_suffix(problem.subject))}
     lone = sorted(((set(images) ^ set(labels)) & wanted) - named)
     unpaired = [_unpaired(subject, images.get(subject), labels.get(subject)) for subject in lone]
     return Study(told.name, told.classes, tuple(cases), (*doubled, *unpaired))

@@ -3,16 +3,17 @@
 Layout: `MEMBERS/<member>/<CASE>` (see `member_folders`), `IMAGES/<CASE>_0000.nii.gz`, `REFERENCES/<CASE>.nii.gz`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem, Study
 from plausible.core.problems import located
 from plausible.io.activation import Values
-from plausible.io.member_folders import MemberFolder, Structures, find_member_folders, member_folder, unrecognised
+from plausible.io.member_folders import MemberFolder, Structures, find_member_folders, member_folder
 from plausible.io.nifti_members import LastAxis, Told
 from plausible.io.raw_dataset import find_images, read_dataset_json
+from plausible.io.recognise import unrecognised
 from plausible.io.store import read_members_json
 from plausible.io.study_folders import StudyFolders
 from plausible.io.study_problems import class_problems, gaps
@@ -49,8 +50,8 @@ def read_study(
         reference (E106), references and predictions without image (E107), folders not recognised (E108).
 
     Raises:
-        InvalidInput: E108 no members at all, E103 another order of classes, E308 other classes, E311 no classes told,
-            E110 a study.toml that cannot be read.
+        InvalidInput: what concerns the study as a whole: E108 no members, E103 another order of classes, E308 other
+            classes, E311 no classes told, E313, E105 members that are copies, E110 a study.toml that cannot be read.
     """
     folders = find_study(
         members,
@@ -63,9 +64,9 @@ def read_study(
         align=align,
         allow_missing=allow_missing,
     )
-    fatal = [p for p in folders.problems if p.severity == "error" and p.code in {"E103", "E308"}]
-    if fatal:
-        raise InvalidInput(fatal[0])
+    of_all = [p for p in folders.problems if p.severity == "error" and not p.subject]
+    if of_all:
+        raise InvalidInput(of_all[0])
     cases = tuple(map(folders.case, folders.subjects))
     return Study(folders.name, folders.classes, cases, folders.problems, _ensemble(members))
 
@@ -82,23 +83,27 @@ def find_study(
     align: Align | None = None,
     allow_missing: bool = False,
 ) -> StudyFolders:
-    """Find the folders of a study; arguments as `read_study` has them, and they go before what study.toml says.
+    """Find the folders of a study and everything that is wrong with them; it does not stop at the first problem.
+
+    Arguments are as `read_study` has them, and they go before what study.toml says.
 
     Raises:
-        InvalidInput: E108, E110 or E311.
+        InvalidInput: E110, a study.toml that cannot be read.
     """
     toml = _toml(members)
+    problems = list[Problem]()
     told = Told(values or toml.values, last_axis or toml.last_axis)
-    found, problems = _members(members, toml, told, classes or toml.classes, structures or toml.structures)
-    agreed = _agreed_classes(found, classes or toml.classes)
-    problems += class_problems(found, agreed, align or toml.align)
-    named = {"reference": references} if isinstance(references, Path) else references or toml.references
-    raters = {rater: _rater(rater, path, agreed) for rater, path in named.items()}
+    found = _members(members, toml, told, classes or toml.classes, structures or toml.structures, problems)
+    agreed = _agreed_classes(found, classes or toml.classes, problems)
+    if agreed:
+        problems += class_problems(found, agreed, align or toml.align)
+    raters = _raters(references if references is not None else toml.references, agreed, problems)
+    known = {subject for folder in (*found, *raters.values()) for subject in folder.cases}
     folder = images or toml.images
-    pictures = _images(folder) if folder else None
+    pictures = _images(folder, known, problems) if folder else None
     missing = allow_missing or toml.allow_missing
     problems += gaps(found, images=pictures, references=raters, allow_missing=missing)
-    channels = _channels(folder, found)
+    channels = _channels(folder, found, problems)
     return StudyFolders(toml.name, tuple(found), pictures or {}, raters, agreed, channels, missing, tuple(problems))
 
 
@@ -116,43 +121,59 @@ def _toml(members: Path) -> StudyToml:
 
 
 def _members(
-    members: Path, toml: StudyToml, told: Told, classes: Classes | None, structures: Structures | None
-) -> tuple[list[MemberFolder], list[Problem]]:
-    root = members if members.is_dir() else members.parent
-    if not toml.members:
-        found, problems = find_member_folders(root, told=told, classes=classes, structures=structures)
-    else:
-        found, problems = [], []
-        for name, one in toml.members.items():
-            own = Told(one.values or told.values, one.last_axis or told.last_axis)
+    members: Path,
+    toml: StudyToml,
+    told: Told,
+    classes: Classes | None,
+    structures: Structures | None,
+    problems: list[Problem],
+) -> list[MemberFolder]:
+    found, before = list[MemberFolder](), len(problems)
+    try:
+        if not toml.members:
+            root = members.parent if members.suffix == ".toml" else members
+            found, others = find_member_folders(root, told=told, classes=classes, structures=structures)
+            problems += others
+    except InvalidInput as error:
+        problems.append(error.problem)
+    for name, one in toml.members.items():
+        own = Told(one.values or told.values, one.last_axis or told.last_axis)
+        try:
             folder = member_folder(one.path, id=name, told=own, classes=classes, info=one.info, structures=structures)
-            if folder is None:
-                raise InvalidInput(located(unrecognised(one.path), member=name))
+        except InvalidInput as error:
+            problems.append(error.problem)
+            continue
+        if folder:
             found.append(folder)
-    if not found:
-        raise InvalidInput(unrecognised(members))
-    return found, problems
+        else:
+            problems.append(located(unrecognised(one.path), member=name))
+    if not found and all(p.severity != "error" for p in problems[before:]):
+        problems.append(unrecognised(members))
+    return found
 
 
-def _agreed_classes(found: Sequence[MemberFolder], told: Classes | None) -> Classes:
+def _agreed_classes(found: Sequence[MemberFolder], told: Classes | None, problems: list[Problem]) -> Classes | None:
     for classes in (told, *(folder.classes for folder in found)):
         if classes is not None:
             return classes
-    raise InvalidInput(
-        Problem(
-            code="E311",
-            file="dataset.json",
-            found="no dataset.json in the folders of the members, no [classes] in study.toml",
-            expected="names of the classes, in the order of the channels",
-            fix="copy the dataset.json of the training into every member's folder, or add [classes] labels = {...}",
+    if found:
+        problems.append(
+            Problem(
+                code="E311",
+                file="dataset.json",
+                found="no dataset.json among the members, no [classes] in study.toml",
+                expected="names of the classes, in the order of the channels",
+                fix="copy the dataset.json of the training beside the members, or add [classes] labels = {...} to a "
+                "study.toml",
+            )
         )
-    )
+    return None
 
 
-def _images(folder: Path) -> dict[str, list[Path]]:
-    found = find_images(folder) if folder.is_dir() else {}
+def _images(folder: Path, known: Collection[str], problems: list[Problem]) -> dict[str, list[Path]]:
+    found = find_images(folder, known=known) if folder.is_dir() else {}
     if not found:
-        raise InvalidInput(
+        problems.append(
             Problem(
                 code="E108",
                 file=folder.name,
@@ -164,19 +185,33 @@ def _images(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _rater(rater: str, path: Path, classes: Classes) -> MemberFolder:
-    info = MemberInfo(id=rater, kind="rater", rater=rater)
-    folder = member_folder(path, id=rater, told=Told("labels"), classes=classes, info=info)
-    if folder is None or folder.kind not in {"nifti", "structures"}:
-        problem = unrecognised(path)
-        expected = "REFERENCES/<CASE>.nii.gz, or a folder of structures per case"
-        raise InvalidInput(replace(problem, member=rater, expected=expected, fix="give the folder of the label maps"))
-    return folder
+def _raters(
+    references: Path | Mapping[str, Path], classes: Classes | None, problems: list[Problem]
+) -> dict[str, MemberFolder]:
+    named = {"reference": references} if isinstance(references, Path) else references
+    found = {}
+    for rater, path in named.items():
+        info = MemberInfo(id=rater, kind="rater", rater=rater)
+        try:
+            folder = member_folder(path, id=rater, told=Told("labels"), classes=classes, info=info)
+        except InvalidInput as error:
+            problems.append(error.problem)
+            continue
+        if folder is not None and folder.kind in {"nifti", "structures"}:
+            found[rater] = folder
+        else:
+            expected = "REFERENCES/<CASE>.nii.gz, or a folder of structures per case"
+            fix = "give the folder of the label maps"
+            problems.append(replace(unrecognised(path), member=rater, expected=expected, fix=fix))
+    return found
 
 
-def _channels(images: Path | None, found: Sequence[MemberFolder]) -> tuple[str, ...]:
+def _channels(images: Path | None, found: Sequence[MemberFolder], problems: list[Problem]) -> tuple[str, ...]:
     beside = [images.parent / "dataset.json"] if images else []
     for path in (*beside, *(folder.path / "dataset.json" for folder in found)):
         if path.exists():
-            return read_dataset_json(path).channels
+            try:
+                return read_dataset_json(path).channels
+            except InvalidInput as error:
+                problems.append(error.problem)
     return ()

@@ -25,7 +25,7 @@ class StudyFolders:
         members: one folder per member.
         images: files of each subject's channels.
         references: one folder per rater.
-        classes: what the channels mean, in the order of every member as it is handed out.
+        agreed: what the channels mean, in the order of every member as it is handed out; None if nobody told.
         channels: names of the image's channels, where a dataset.json tells them.
         allow_missing: whether a case may lack members.
         problems: what was found wrong so far.
@@ -35,10 +35,21 @@ class StudyFolders:
     members: tuple[MemberFolder, ...]
     images: Mapping[str, Sequence[Path]]
     references: Mapping[str, MemberFolder]
-    classes: Classes
+    agreed: Classes | None
     channels: tuple[str, ...]
     allow_missing: bool
     problems: tuple[Problem, ...]
+
+    @property
+    def classes(self) -> Classes:
+        """What the channels mean.
+
+        Raises:
+            ValueError: nobody told (E311 is among the problems).
+        """
+        if self.agreed is None:
+            raise ValueError(f"{self.name}: the classes were not told")
+        return self.agreed
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from plausible.core import Classes, Problem
+from plausible.io.copies import copies
 from plausible.io.member_folders import Kind, MemberFolder
-from plausible.io.raw_dataset import doubled_suffixes
+from plausible.io.raw_dataset import doubled_suffixes, without_suffix
 from plausible.io.study_toml import Align
 
 
@@ -16,21 +17,25 @@ def gaps(
     references: Mapping[str, MemberFolder],
     allow_missing: bool,
 ) -> list[Problem]:
-    """What is missing: members of a case, images, references; and a lone member."""
-    subjects = sorted({subject for folder in members for subject in folder.cases})
-    problems = list(doubled_suffixes(images or {}))
+    """What is missing: members of a case, images, references; a lone member, and members that are copies."""
+    predicted = {subject for folder in members for subject in folder.cases}
+    labelled = {subject for folder in references.values() for subject in folder.cases}
+    doubled = doubled_suffixes(images or {}, known=predicted | labelled)
+    problems = [*doubled, *copies(members)]
     if len(members) == 1 and members[0].told.last_axis != "member":
         problems.append(_lone(members[0]))
     severity = "warning" if allow_missing else "error"
-    for subject in subjects:
+    for subject in sorted(predicted):
         absent = [folder.id for folder in members if subject not in folder.cases]
         problems += [missing_member(subject, m, members, severity=severity) for m in absent]
-        if images is not None and subject not in images:
-            problems.append(_no_image(subject, "predictions"))
-    for rater, folder in references.items():
-        problems += [_no_reference(s, rater) for s in subjects if s not in folder.cases]
-    problems += [_not_predicted(s) for s in sorted(set(images or {}) - set(subjects)) if not doubled_suffixes({s: []})]
-    return problems
+        problems += [_no_reference(subject, r) for r, folder in references.items() if subject not in folder.cases]
+    if images is None:
+        return problems
+    named = {name for problem in doubled for name in (problem.subject, without_suffix(problem.subject))}
+    problems += [_no_image(s, "predictions") for s in sorted(predicted - set(images) - named)]
+    problems += [_no_image(s, "a label") for s in sorted(labelled - predicted - set(images) - named)]
+    kind = members[0].kind if members else "store"
+    return [*problems, *(_not_predicted(s, kind) for s in sorted(set(images) - predicted - named))]
 
 
 def class_problems(found: Sequence[MemberFolder], agreed: Classes, align: Align | None) -> list[Problem]:
@@ -62,11 +67,20 @@ def missing_member(subject: str, member: str, folders: Sequence[MemberFolder], *
     )
 
 
+_NNUNET = "nnUNetv2_predict -i IMAGES -o MEMBER -d DATASET -c CONFIGURATION -f FOLD --save_probabilities"
 _PREDICT_AGAIN: dict[Kind, str] = {
     "store": "plausible predict MODEL -i IMAGES -o MEMBERS (finished members are kept)",
-    "nnunet": "nnUNetv2_predict -i IMAGES -o MEMBER -d DATASET -c CONFIGURATION -f FOLD --save_probabilities",
+    "nnunet": _NNUNET,
     "nifti": "predict this case with this member",
     "structures": "predict this case with this member",
+}
+_ONE_EACH = "predict with every model of the ensemble, each into a folder of its own: MEMBERS/<member>/<CASE>.nii.gz"
+_MORE_MEMBERS: dict[Kind, str] = {
+    "store": "plausible train DATASET -o MODEL --members 5, then plausible predict MODEL -i IMAGES -o MEMBERS",
+    "nnunet": "predict every fold into a folder of its own: for f in 0 1 2 3 4; do nnUNetv2_predict -i IMAGES "
+    "-o MEMBERS/fold_$f -d DATASET -c CONFIGURATION -f $f --save_probabilities; done",
+    "nifti": _ONE_EACH,
+    "structures": _ONE_EACH,
 }
 
 
@@ -77,8 +91,7 @@ def _lone(folder: MemberFolder) -> Problem:
         severity="warning",
         found=f"one member, {folder.id}",
         expected="at least two, for anything to disagree; folds averaged by nnUNetv2_predict are one member",
-        fix="predict every fold into a folder of its own: for f in 0 1 2 3 4; do nnUNetv2_predict -i IMAGES "
-        "-o MEMBERS/fold_$f -d DATASET -c CONFIGURATION -f $f --save_probabilities; done",
+        fix=_MORE_MEMBERS[folder.kind],
     )
 
 
@@ -105,14 +118,14 @@ def _no_reference(subject: str, rater: str) -> Problem:
     )
 
 
-def _not_predicted(subject: str) -> Problem:
+def _not_predicted(subject: str, kind: Kind) -> Problem:
     return Problem(
         code="E102",
         subject=subject,
         severity="warning",
         found="an image of which no member has a prediction",
         expected="every member has every case",
-        fix="plausible predict MODEL -i IMAGES -o MEMBERS (finished members are kept)",
+        fix=_PREDICT_AGAIN[kind],
     )
 
 
