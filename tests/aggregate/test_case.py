@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plausible.aggregate import AGREEMENT_SCORES, REDUCTIONS, REGIONS, VOLUME_SCORES, CaseMasks, aggregate_maps
@@ -111,12 +111,14 @@ def test_width_of_the_shell_stands_in_the_row(geometry, classes):
     assert {row.region for row in rows if row.region} == {"boundary_1.5_mm"}
 
 
+@settings(max_examples=8)
 @given(seed=st.integers(0, 20), order=st.permutations(range(4)))
 def test_order_of_members_does_not_matter(geometry, classes, seed, order):
     members = random_members(geometry, classes, seed=seed)
     assert assessed(reordered(members, order)).values == pytest.approx(assessed(members).values, rel=1e-4, abs=1e-6)
 
 
+@settings(max_examples=8)
 @given(axes=st.permutations(range(3)), flipped=st.tuples(st.booleans(), st.booleans(), st.booleans()))
 def test_direction_of_axes_does_not_matter(geometry, classes, axes, flipped):
     members = random_members(geometry, classes)

@@ -7,7 +7,7 @@ not grow with the image.
 If two members both lack a structure there is nothing to compare and their Dice is NaN; if one lacks it, 0. Means leave
 NaN out.
 
-Sources: Dice 1945; Roy et al. 2019, doi:10.1016/j.neuroimage.2019.03.042 (between samples of one network); Zenk et al.
+Sources: Dice 1945; Roy et al. 2019, arXiv:1811.09800 (between samples of one network); Zenk et al.
 2025, arXiv:2406.03323 (as confidence of the whole segmentation).
 """
 
@@ -95,9 +95,7 @@ AgreementScore: TypeAlias = Callable[[PairwiseOverlap], np.ndarray]
 AGREEMENT_SCORES: Catalogue[AgreementScore] = Catalogue("agreement score")
 
 
-@AGREEMENT_SCORES.add(
-    unit="1", higher_is="better", source="Roy et al. 2019, doi:10.1016/j.neuroimage.2019.03.042", label="pairwise Dice"
-)
+@AGREEMENT_SCORES.add(unit="1", higher_is="better", source="Roy et al. 2019, arXiv:1811.09800", label="pairwise Dice")
 def mean_pairwise_dice(overlap: PairwiseOverlap) -> Float[np.ndarray, " s"]:
     """How much two members share on average: mean Dice over all pairs of members.
 

@@ -9,7 +9,7 @@ from plausible.aggregate.agreement import AGREEMENT_SCORES, PairwiseOverlap
 from plausible.aggregate.maps import aggregate_maps
 from plausible.aggregate.regions import BOUNDARY_MM, CaseMasks
 from plausible.aggregate.volumes import VOLUME_SCORES, MemberVolumes, volume_interval
-from plausible.core import Collected, ScalarMap, Score
+from plausible.core import Collected, Entry, ScalarMap, Score
 
 INTERVAL_LEVEL = 0.9
 
@@ -51,17 +51,7 @@ def volume_rows(volumes: MemberVolumes, *, subject: str, interval_level: float =
     rows = []
     for entry in VOLUME_SCORES:
         for structure, value in zip(volumes.structures, entry.function(volumes), strict=True):
-            rows.append(
-                Score(
-                    subject=subject,
-                    structure=structure,
-                    measure=entry.name,
-                    value=float(value),
-                    unit=entry.unit,
-                    higher_is=entry.higher_is,
-                    n=len(volumes.members),
-                )
-            )
+            rows.append(_row(entry, value, subject=subject, structure=structure, n=len(volumes.members)))
     return rows + list(_interval_rows(volumes, subject, interval_level))
 
 
@@ -70,21 +60,24 @@ def agreement_rows(overlap: PairwiseOverlap, *, subject: str) -> list[Score]:
     rows = []
     for entry in AGREEMENT_SCORES:
         values = entry.function(overlap)
+        for structure, value, n in zip(overlap.structures, values, overlap.n_pairs, strict=True):
+            rows.append(_row(entry, value, subject=subject, structure=structure, n=int(n)))
         defined = values[~np.isnan(values)]
-        everything = ("", float(defined.mean()) if defined.size else math.nan, defined.size)
-        for structure, value, n in (*zip(overlap.structures, values, overlap.n_pairs, strict=True), everything):
-            rows.append(
-                Score(
-                    subject=subject,
-                    structure=structure,
-                    measure=entry.name,
-                    value=float(value),
-                    unit=entry.unit,
-                    higher_is=entry.higher_is,
-                    n=int(n),
-                )
-            )
+        whole = defined.mean() if defined.size else math.nan
+        rows.append(_row(entry, whole, subject=subject, structure="", n=defined.size))
     return rows
+
+
+def _row(entry: Entry, value: float, *, subject: str, structure: str, n: int) -> Score:
+    return Score(
+        subject=subject,
+        structure=structure,
+        measure=entry.name,
+        value=float(value),
+        unit=entry.unit,
+        higher_is=entry.higher_is,
+        n=n,
+    )
 
 
 def _interval_rows(volumes: MemberVolumes, subject: str, level: float) -> Iterator[Score]:

@@ -90,7 +90,7 @@ def whole_image(masks: CaseMasks) -> Iterator[Region]:
     yield Region("whole_image", "", _everywhere(masks), np.ones(masks.geometry.shape, dtype=bool))
 
 
-@REGIONS.add(unit="voxel", higher_is="neither", source="Roy et al. 2019, doi:10.1016/j.neuroimage.2019.03.042")
+@REGIONS.add(unit="voxel", higher_is="neither", source="Roy et al. 2019, arXiv:1811.09800")
 def predicted_structure(masks: CaseMasks) -> Iterator[Region]:
     """Voxels of each structure as predicted from the mean probability; blind to what the prediction leaves out."""
     for structure, mask in zip(masks.structures, masks.predicted, strict=True):

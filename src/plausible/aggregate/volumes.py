@@ -7,7 +7,7 @@ is the sum of the vote share, the mean of the expected ones the sum of the mean 
 Voxels are counted as integers and probabilities summed as float64, so that slabs add up to the whole. A structure that
 no member has is 0 ml, not NaN; what is undefined there is its relative spread.
 
-Sources: Roy et al. 2019, doi:10.1016/j.neuroimage.2019.03.042 (coefficient of variation of the volume); Hyndman and Fan
+Sources: Roy et al. 2019, arXiv:1811.09800 (coefficient of variation of the volume); Hyndman and Fan
 1996, doi:10.1080/00031305.1996.10473566 (quantiles).
 """
 
@@ -117,9 +117,7 @@ def volume_sd(volumes: MemberVolumes) -> Float[np.ndarray, " s"]:
     return volumes.volumes_ml.std(axis=0, ddof=1)
 
 
-@VOLUME_SCORES.add(
-    unit="1", higher_is="worse", source="Roy et al. 2019, doi:10.1016/j.neuroimage.2019.03.042", label="CV of volume"
-)
+@VOLUME_SCORES.add(unit="1", higher_is="worse", source="Roy et al. 2019, arXiv:1811.09800", label="CV of volume")
 def volume_cv(volumes: MemberVolumes) -> Float[np.ndarray, " s"]:
     """Standard deviation of the members' volumes as a share of their mean (coefficient of variation).
 
