@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from plausible.core import Geometry, InvalidInput
-from plausible.report import CASE_PANELS, Verdict
-from plausible.report.case_panels import launch_lines, worst_slices
+from plausible.report import CASE_PANELS, CaseView, Verdict
+from plausible.report.case_panels import against_reference, decomposition, launch_lines, worst_slices
 from tests.report.conftest import page_of
 from tests.report.examples import blob_labels, drawn_image, example, scalar
 
@@ -311,3 +311,25 @@ def test_undefined_numbers_are_dashes(case_example) -> None:
     html = page_of(replace(case_example, report=replace(case_example.report, structures=undefined)))
     shown = re.sub(r"<script>.*?</script>|base64,[^\"]+", "", html, flags=re.DOTALL)
     assert not re.search(r"\bnan\b", shown, re.IGNORECASE)
+
+
+def test_only_reductions_for_which_the_parts_add_up_are_shown(case_example) -> None:
+    rows = [
+        {"measure": measure, "structure": "anterior", "region": "boundary", "reduction": reduction, "value": value,
+         "unit": "nat", "against": ""}
+        for reduction, values in (("max", (0.9, 0.8, 0.7)), ("mean", (0.3, 0.2, 0.1)))
+        for measure, value in zip(
+            ("predictive_entropy", "expected_entropy", "mutual_information"), values, strict=True
+        )
+    ]  # fmt: skip
+    report = replace(case_example.report, scores=tuple(rows))
+    content = decomposition(CaseView(report, {}, ""))
+    assert content is not None
+    assert [(row["total"], row["expected"], row["mutual"]) for row in content["rows"]] == [(0.3, 0.2, 0.1)]
+
+
+def test_scores_of_single_members_are_counted_not_listed(case_example) -> None:
+    row = {"measure": "dice", "structure": "anterior", "value": 0.9, "unit": "1", "against": "rater"}
+    rows = ({**row, "reduction": "ensemble"}, {**row, "reduction": "member:a"}, {**row, "reduction": "member:b"})
+    content = against_reference(CaseView(replace(case_example.report, scores=rows), {}, ""))
+    assert content == {"rows": [rows[0]], "n_more": 2}

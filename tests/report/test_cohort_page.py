@@ -91,7 +91,7 @@ def test_everything_is_escaped() -> None:
 
 def test_without_references_the_page_says_what_it_would_need() -> None:
     html = cohort_page(cohort(5, references=False))
-    assert html.count("Not shown: this needs references") == 2
+    assert html.count("Not shown: this needs references") == 3
     for name in ("summary", "triage", "distribution", "about"):
         assert f'<section id="{name}" class="panel"' in html
 
@@ -134,3 +134,15 @@ def test_too_many_lines_are_cut_at_the_most_agreed_and_the_page_says_so() -> Non
     shown = html.count("<tr data-state=")
     assert 20 <= shown < 600
     assert f"the {shown} least agreed of 600 lines are shown" in html
+
+
+def test_scores_stand_side_by_side_for_ensemble_member_and_difference() -> None:
+    of = {"ensemble": 0.91, "single_member": 0.88, "ensemble_minus_single_member": 0.03}
+    lines = tuple(
+        {"measure": "dice", "structure": "liver", "region": "", "of": what, "mean": mean, "low": None, "high": None,
+         "n": 4, "n_undefined": 1, "unit": "1"}
+        for what, mean in of.items()
+    )  # fmt: skip
+    html = cohort_page(replace(cohort(4), summary=lines))
+    row = next(line for line in html.splitlines() if "<td>liver</td>" in line and ">Dice</th>" in line)
+    assert [value for value in ("0.910", "0.880", "0.0300") if value in row] == ["0.910", "0.880", "0.0300"]

@@ -17,6 +17,7 @@ STRUCTURE_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#00
 """Okabe and Ito 2008, in the order that reads best on grey images."""
 
 N_WORST = 8
+ADDITIVE = ("", "mean")
 N_THUMBNAILS = 6
 
 
@@ -176,10 +177,11 @@ def agreement(view: CaseView) -> Content:
     needs="rows of predictive_entropy, expected_entropy and mutual_information (plausible assess writes them)",
 )
 def decomposition(view: CaseView) -> Content:
-    """Return the three numbers per structure, region and reduction."""
+    """Return the three numbers per structure and region; only of reductions for which the parts add up."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in view.report.scores:
-        if row.get("measure") in ("predictive_entropy", "expected_entropy", "mutual_information"):
+        parts = ("predictive_entropy", "expected_entropy", "mutual_information")
+        if row.get("measure") in parts and row.get("reduction") in ADDITIVE:
             key = (str(row.get("structure", "")), str(row.get("region", "")), str(row.get("reduction", "")))
             found.setdefault(key, {"unit": row.get("unit", "")})[str(row["measure"])] = row.get("value")
     if not found:
@@ -189,22 +191,23 @@ def decomposition(view: CaseView) -> Content:
 
 @CASE_PANELS.add(
     title="Reference",
-    shows="Scores of the segmentation, and of single members where given, against a person's contours.",
+    shows="Scores of the segmentation against a person's contours.",
     good="High overlap and distances within what raters differ by.",
     bad="A poor score where the members agree: a silent failure, which uncertainty does not show.",
     do="Add the case to those that the model is tested on.",
     needs="a reference segmentation (plausible evaluate, or plausible assess --references)",
 )
 def against_reference(view: CaseView) -> Content:
-    """Return all rows that were scored against somebody's contours."""
-    rows = [row for row in view.report.scores if row.get("against")]
+    """Return the rows that were scored against somebody's contours, those of single members left out."""
+    scored = [row for row in view.report.scores if row.get("against")]
+    rows = [row for row in scored if not str(row.get("reduction", "")).startswith("member:")]
     if not rows:
         rows = [
             {"structure": s.name, "measure": name, "value": value, "unit": "", "against": "reference"}
             for s in view.report.structures
             for name, value in s.reference.items()
         ]
-    return {"rows": rows} if rows else None
+    return {"rows": rows, "n_more": len(scored) - len(rows) if scored else 0} if rows else None
 
 
 @CASE_PANELS.add(title="About", shows="What made these numbers, and how to open the files in a viewer.")

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from plausible.report.cohort_charts import page_link, reliability_chart, risk_coverage_chart, strip
 from plausible.report.model import CohortLine, CohortReport
@@ -17,6 +18,10 @@ COLUMNS = (
     "subject", "structure", "state", "agreement", "volume_ml", "volume_low_ml", "volume_high_ml", "volume_cv",
     "worst_slice", "flags",
 )  # fmt: skip
+
+
+KINDS = {"ensemble": "ensemble", "single_member": "single member", "ensemble_minus_single_member": "difference"}
+"""Columns of the table of scores, in order, and what they are called there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +54,7 @@ def triage_order(lines: Sequence[CohortLine]) -> tuple[CohortLine, ...]:
 
 @COHORT_PANELS.add(title="Summary", shows="How many cases there are, and how many need a look.")
 def summary(view: CohortView) -> Content:
-    """Return the counts, and the mean scores against references where there are any."""
+    """Return the counts."""
     states = {line.subject: "pass" for line in view.lines}
     states |= {line.subject: "cannot_tell" for line in view.lines if line.state == "cannot_tell"}
     n_unclear = sum(state == "cannot_tell" for state in states.values())
@@ -100,6 +105,28 @@ def distribution(view: CohortView) -> Content:
         volume = strip(lines, value=lambda x: x.volume_ml.value, title="volume, ml", links=view.links)
         rows.append((name, agreed, volume))
     return {"rows": rows[:40], "n_hidden": max(len(rows) - 40, 0)} if rows else None
+
+
+@COHORT_PANELS.add(
+    title="Scores",
+    shows="Mean scores against references, with intervals over cases: of the ensemble, of a single member, and how "
+    "they differ.",
+    good="The ensemble's probabilities score better than a single member's (NLL, Brier, ECE lower).",
+    bad="No difference: the members are copies of each other, or nearly.",
+    do="Read the intervals; with few cases the means say little.",
+    needs="references (plausible evaluate, or plausible assess --references)",
+)
+def scores(view: CohortView) -> Content:
+    """Return one row per measure, structure and region, with a column per kind of segmentation."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for line in view.report.summary:
+        key = (str(line["measure"]), str(line.get("structure", "")), str(line.get("region", "")))
+        what = str(line.get("of") or "ensemble")
+        told = {name: line.get(name, "") for name in ("unit", "n", "n_undefined")}
+        row = rows.setdefault(key, {"measure": key[0], "structure": key[1], "region": key[2], "cells": {}, **told})
+        row["cells"][what] = line
+    shown = {name: title for name, title in KINDS.items() if any(name in row["cells"] for row in rows.values())}
+    return {"rows": list(rows.values()), "columns": shown} if rows else None
 
 
 @COHORT_PANELS.add(

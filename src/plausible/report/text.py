@@ -47,6 +47,8 @@ def words(name: str) -> str:
         "cv": "CV",
         "ml": "ml",
         "mm": "mm",
+        "brier": "Brier",
+        "hausdorff": "Hausdorff",
     }
     parts = name.split("_")
     return " ".join(known.get(part, part) for part in parts)

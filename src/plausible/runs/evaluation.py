@@ -1,6 +1,6 @@
 """What evaluation.json holds of a case: its rows, the bins that a cohort pools, and the reference's volumes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,18 +61,26 @@ class EvaluatedCase:
         found: dict[str, list[float]] = {}
         for row in self.rows:
             wanted = row.structure == structure and row.reduction == ENSEMBLE and row.measure in HEADLINES
-            if wanted and not np.isnan(row.value):
-                found.setdefault(HEADLINES[row.measure], []).append(row.value)
-        return {name: float(np.mean(found[name])) if name in found else None for name in HEADLINES.values()}
+            if wanted:
+                found.setdefault(_column(row), []).append(row.value)
+        return {name: _mean(values) for name, values in found.items()}
 
 
 HEADLINES: Mapping[str, str] = {
     "dice": "dice",
     "normalized_surface_dice": "nsd",
     "hausdorff_distance_95": "hd95_mm",
-    "volume_difference_ml": "volume_difference_ml",
 }
-"""Scores shown per structure, by the name of their column."""
+"""Scores shown per structure, by the name of their column; a tolerance is added to it."""
+
+
+def _column(row: Score) -> str:
+    return HEADLINES[row.measure] + row.region.removeprefix("tolerance")
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else None
 
 
 def _row(content: Mapping[str, Any]) -> Score:
