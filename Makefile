@@ -24,7 +24,7 @@ imports: .venv/installed-dev
 	$(BIN)/lint-imports
 
 docs: .venv/installed-dev  ## the documentation in site/; any broken link is an error
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 tests: .venv/installed-dev browser
 	$(BIN)/pytest -q -n 2 --dist worksteal --benchmark-disable --durations 10
@@ -36,7 +36,7 @@ tests: .venv/installed-dev browser
 	$(INSTALL) --upgrade pip
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[train]'
 	@touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
