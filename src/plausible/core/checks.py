@@ -46,7 +46,7 @@ def as_probabilities(array: np.ndarray, *, classes: Classes, sum_tolerance: floa
             )
         )
     low, high = check_range(array)
-    off = float(np.abs(array.sum(axis=0, dtype=np.float32) - 1).max()) if classes.exclusive else 0.0
+    off = _off_one(array) if classes.exclusive else 0.0
     if off > sum_tolerance:
         raise InvalidInput(
             Problem(
@@ -57,6 +57,12 @@ def as_probabilities(array: np.ndarray, *, classes: Classes, sum_tolerance: floa
             )
         )
     return array if low >= 0 and high <= 1 else np.clip(array, 0, 1)
+
+
+def _off_one(array: np.ndarray) -> float:
+    sums = np.asarray(array.sum(axis=0, dtype=np.float32))
+    sums -= 1
+    return float(max(sums.max(), -sums.min()))
 
 
 def check_range(array: np.ndarray) -> tuple[float, float]:

@@ -163,7 +163,8 @@ def open_nnunet(
     """Read headers only: the array's shape, the segmentation's grid, and which turns fit.
 
     Raises:
-        InvalidInput: E203 no segmentation beside the npz, E202 another grid, E308 another number of channels, E305.
+        InvalidInput: E203 no segmentation beside the npz, E202 another grid or version 1, E308 another number of
+            channels, E304 regions without an order, E204, E305.
     """
     sibling = _sibling(path)
     geometry, _, _ = read_geometry(sibling)
@@ -172,6 +173,8 @@ def open_nnunet(
         raise InvalidInput(_version_1(path, header, geometry))
     if len(header.shape) not in (3, 4) or header.shape[0] != len(classes.names):
         raise InvalidInput(_other_channels(path, header, classes))
+    if not classes.exclusive:
+        classes.label_order()  # without it no segmentation can prove the axes
     turns = _turns(header, geometry, reorienting=_reorients(path.parent))
     if not turns:
         raise InvalidInput(_other_grid(path, header, sibling, geometry))

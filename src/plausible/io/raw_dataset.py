@@ -98,7 +98,7 @@ def channel_number(path: Path, subject: str) -> int:
 
 
 def doubled_suffixes(images: Mapping[str, Sequence[Path]], *, known: Collection[str] = ()) -> list[Problem]:
-    """Problem E101 of every image whose channel suffix stands there twice (`CASE_0000_0000.nii.gz`).
+    """Problem E101 of every image whose channel suffix stands there twice (`CASE_0000_0000.nii.gz`), told of `CASE`.
 
     Names of subjects may end in four digits themselves. The suffix is doubled where predictions or labels know the name
     without it, or where nobody knows the name and no other case differs from it by its number only.
@@ -109,6 +109,11 @@ def doubled_suffixes(images: Mapping[str, Sequence[Path]], *, known: Collection[
 def without_suffix(subject: str) -> str:
     """Name of a subject without a channel suffix."""
     return SUFFIX.sub(r"\g<subject>", subject)
+
+
+def doubled_names(problem: Problem) -> set[str]:
+    """Subjects that problem E101 is about: the name without the suffixes, and the name with one."""
+    return {problem.subject, without_suffix(stem(Path(problem.file)))}
 
 
 def _is_doubled(subject: str, images: Collection[str], known: Collection[str]) -> bool:
@@ -199,7 +204,7 @@ def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()
         _case(subject, images[subject], labels[subject], told) for subject in sorted(set(images) & set(labels) & wanted)
     ]
     doubled = doubled_suffixes(images, known=labels)
-    named = {name for problem in doubled for name in (problem.subject, without_suffix(problem.subject))}
+    named = {name for problem in doubled for name in doubled_names(problem)}
     lone = sorted(((set(images) ^ set(labels)) & wanted) - named)
     unpaired = [_unpaired(subject, images.get(subject), labels.get(subject)) for subject in lone]
     return Study(told.name, told.classes, tuple(cases), (*doubled, *unpaired))
@@ -235,7 +240,7 @@ def _doubled(subject: str, paths: Sequence[Path]) -> Problem:
     right = re.sub(r"_\d{4}(_\d{4}\.nii(\.gz)?)$", r"\1", name)
     return Problem(
         code="E101",
-        subject=subject,
+        subject=without_suffix(subject),
         file=name,
         found=f"{name}: the channel suffix stands there twice",
         expected=right,

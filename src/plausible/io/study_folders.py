@@ -13,7 +13,6 @@ from plausible.io.member_folders import MemberFolder
 from plausible.io.nifti import read_geometry
 from plausible.io.nifti_members import LabelFileSource
 from plausible.io.raw_dataset import read_image, read_reference
-from plausible.io.study_problems import missing_member
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,12 +84,12 @@ class StudyFolders:
         """Read the headers of all members of a case and check their grids.
 
         Raises:
-            InvalidInput: E102 a member lacks the case, E201 or E202 another grid than the image (or the first member),
-                and what the readers find; subject and member are filled in.
+            InvalidInput: E101 or E102 a file that is named wrongly or missing, E201 or E202 another grid than the image
+                (or the first member), and what the readers find; subject and member are filled in.
         """
-        absent = [folder.id for folder in self.members if subject not in folder.cases]
-        if absent and not self.allow_missing:
-            raise InvalidInput(missing_member(subject, absent[0], self.members))
+        for problem in self.problems:
+            if problem.subject == subject and problem.severity == "error":
+                raise InvalidInput(problem)
         sources, geometry = self._open([f for f in self.members if subject in f.cases], subject, what="member")
         sliceable = all(folder.kind == "store" for folder in self.members)
         return Members(geometry, self.classes, sources, subject, sliceable=sliceable, slab_axis=self.slab_axis)

@@ -6,7 +6,7 @@ from pathlib import Path
 from plausible.core import Classes, Problem
 from plausible.io.copies import copies
 from plausible.io.member_folders import Kind, MemberFolder
-from plausible.io.raw_dataset import doubled_suffixes, without_suffix
+from plausible.io.raw_dataset import doubled_names, doubled_suffixes
 from plausible.io.study_toml import Align
 
 
@@ -31,7 +31,7 @@ def gaps(
         problems += [_no_reference(subject, r) for r, folder in references.items() if subject not in folder.cases]
     if images is None:
         return problems
-    named = {name for problem in doubled for name in (problem.subject, without_suffix(problem.subject))}
+    named = {name for problem in doubled for name in doubled_names(problem)}
     problems += [_no_image(s, "predictions") for s in sorted(predicted - set(images) - named)]
     problems += [_no_image(s, "a label") for s in sorted(labelled - predicted - set(images) - named)]
     kind = members[0].kind if members else "store"
