@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,8 @@ class Demo:
 
     def study(self) -> Study:
         """Members, images and references as a study."""
-        return read_study(self.members, images=self.images, references=self.references)
+        found = read_study(self.members, images=self.images, references=self.references)
+        return replace(found, name="Hippocampus demonstration")
 
 
 def unpack_demo(folder: Path) -> Demo:
