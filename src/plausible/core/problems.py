@@ -40,6 +40,8 @@ PROBLEMS: dict[str, str] = {
     "E313": "whether structures exclude each other was not told",
     "E314": "volume unlike the other cases'",
     "E401": "too few subjects for this statistic",
+    "E402": "a patient of the calibration set",
+    "E403": "no setting keeps the risk asked for",
     "E501": "dataset cannot be trained on",
     "E502": "model folder is incomplete or not ours",
     "E503": "model was trained with other settings",

@@ -1,0 +1,143 @@
+"""Promises that hold for new patients: conformal prediction, risk control, failure flags, and a lamp over them all."""
+
+from plausible.calibrate.bounds import ScoreBound, fit_score_bound
+from plausible.calibrate.counts import ThresholdCounts, log_odds_grid, threshold_counts
+from plausible.calibrate.failure import (
+    COVERAGES,
+    FailureFlag,
+    FlagDecision,
+    WorkingPoint,
+    fit_failure_flag,
+)
+from plausible.calibrate.groups import GroupedCalibration, fit_by_group, fit_by_structure
+from plausible.calibrate.guarantee import CALIBRATIONS, Absent, Calibration, Guarantee, IfInfeasible
+from plausible.calibrate.intervals import (
+    CalibratedInterval,
+    IntervalCalibration,
+    Tails,
+    fit_interval,
+    fit_quantile_interval,
+)
+from plausible.calibrate.lamp import (
+    MARTINGALES,
+    ExchangeabilityLamp,
+    LampReading,
+    conformal_p_values,
+    fit_lamp,
+    online_p_values,
+    power_mixture,
+    simple_jumper,
+)
+from plausible.calibrate.learn_then_test import fit_learn_then_test, fit_risk_bound
+from plausible.calibrate.losses import (
+    LOSSES,
+    LossCurve,
+    dice_loss,
+    excess_rate,
+    false_discovery_rate,
+    false_negative_rate,
+    false_positive_rate,
+    loss_curve,
+)
+from plausible.calibrate.margins import Margin, MarginCurve, fit_margin, grown, margin_curve, margin_grid, shrunk
+from plausible.calibrate.novelty import (
+    DISTANCES,
+    Novelty,
+    NoveltyReading,
+    fit_novelty,
+    mahalanobis,
+    nearest_neighbours,
+)
+from plausible.calibrate.quality import QualityPrediction, fit_quality
+from plausible.calibrate.rank import conformal_quantile, conformal_rank, coverage_band, coverage_range, smallest_n
+from plausible.calibrate.raters import RaterInterval, fit_rater_interval
+from plausible.calibrate.risk_control import SetThreshold, fit_risk_control
+from plausible.calibrate.testing import P_VALUES, Correction, betting, binomial, certified, hoeffding_bentkus
+from plausible.calibrate.weighted import (
+    WeightedBound,
+    effective_sample_size,
+    estimate_weights,
+    fit_weighted_bound,
+    group_weights,
+    weighted_quantile,
+)
+
+__all__ = [
+    "CALIBRATIONS",
+    "COVERAGES",
+    "DISTANCES",
+    "LOSSES",
+    "MARTINGALES",
+    "P_VALUES",
+    "Absent",
+    "CalibratedInterval",
+    "Calibration",
+    "Correction",
+    "ExchangeabilityLamp",
+    "FailureFlag",
+    "FlagDecision",
+    "GroupedCalibration",
+    "Guarantee",
+    "IfInfeasible",
+    "IntervalCalibration",
+    "LampReading",
+    "LossCurve",
+    "Margin",
+    "MarginCurve",
+    "Novelty",
+    "NoveltyReading",
+    "QualityPrediction",
+    "RaterInterval",
+    "ScoreBound",
+    "SetThreshold",
+    "Tails",
+    "ThresholdCounts",
+    "WeightedBound",
+    "WorkingPoint",
+    "betting",
+    "binomial",
+    "certified",
+    "conformal_p_values",
+    "conformal_quantile",
+    "conformal_rank",
+    "coverage_band",
+    "coverage_range",
+    "dice_loss",
+    "effective_sample_size",
+    "estimate_weights",
+    "excess_rate",
+    "false_discovery_rate",
+    "false_negative_rate",
+    "false_positive_rate",
+    "fit_by_group",
+    "fit_by_structure",
+    "fit_failure_flag",
+    "fit_interval",
+    "fit_lamp",
+    "fit_learn_then_test",
+    "fit_margin",
+    "fit_novelty",
+    "fit_quality",
+    "fit_quantile_interval",
+    "fit_rater_interval",
+    "fit_risk_bound",
+    "fit_risk_control",
+    "fit_score_bound",
+    "fit_weighted_bound",
+    "group_weights",
+    "grown",
+    "hoeffding_bentkus",
+    "log_odds_grid",
+    "loss_curve",
+    "mahalanobis",
+    "margin_curve",
+    "margin_grid",
+    "nearest_neighbours",
+    "online_p_values",
+    "power_mixture",
+    "shrunk",
+    "simple_jumper",
+    "smallest_n",
+    "threshold_counts",
+    "weighted_quantile",
+]

@@ -1,0 +1,60 @@
+"""Rows and curves of made-up patients, and the arithmetic that theorem tests share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from plausible.calibrate import LossCurve, MarginCurve, log_odds_grid
+from plausible.core import Score
+
+WHO = {"population": "made-up patients", "date": "2026-03-02"}
+MARGINS = np.arange(0, 101) / 10
+
+
+def rows(
+    values: Sequence[float],
+    measure: str = "volume",
+    *,
+    structure: str = "liver",
+    unit: str = "ml",
+    higher_is: str = "neither",
+    first: int = 0,
+    against: str = "",
+) -> list[Score]:
+    return [
+        Score(
+            subject=f"p{first + number:04}",
+            structure=structure,
+            measure=measure,
+            value=float(value),
+            unit=unit,
+            higher_is=higher_is,
+            n=1,
+            against=against,
+        )
+        for number, value in enumerate(values)
+    ]
+
+
+def row(value: float, measure: str = "volume", *, subject: str = "new", **other: str) -> Score:
+    (one,) = rows([value], measure, **other)
+    return Score(**{**{name: getattr(one, name) for name in Score.__slots__}, "subject": subject})
+
+
+def loss_curves(
+    values: np.ndarray, *, thresholds: np.ndarray | None = None, loss: str = "false_negative_rate", structure="liver"
+) -> list[LossCurve]:
+    """Curves from a table, one row per patient."""
+    grid = log_odds_grid(values.shape[1]) if thresholds is None else thresholds
+    return [LossCurve(f"p{n:04}", structure, loss, grid, np.asarray(v, float)) for n, v in enumerate(values)]
+
+
+def margin_curves(outer_mm: Sequence[float], inner_mm: Sequence[float] | None = None) -> list[MarginCurve]:
+    """Curves that jump from nothing to everything at these margins; NaN is a patient without the structure."""
+    inner = outer_mm if inner_mm is None else inner_mm
+    made = []
+    for n, (out, shrink) in enumerate(zip(outer_mm, inner, strict=True)):
+        covered = (out <= MARGINS + 1e-9).astype(float) + 0 * out
+        spilled = (shrink > MARGINS + 1e-9).astype(float) + 0 * out
+        made.append(MarginCurve(f"p{n:04}", "liver", MARGINS, covered, spilled))
+    return made
