@@ -1,59 +1,34 @@
-"""Help of every verb and the exit codes, read from the program and put into the documentation while it is built."""
+"""Help of every verb and the exit codes, asked from the program and put into the documentation while it is built."""
 
-from collections.abc import Iterator
 from typing import Any
 
-VERBS, EXIT_CODES = "<!-- verbs -->", "<!-- exit codes -->"
+MARK_VERBS, MARK_EXIT_CODES = "<!-- verbs -->", "<!-- exit codes -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the marks on a page."""
-    if VERBS in markdown:
-        markdown = markdown.replace(VERBS, "\n".join(verb(name, command) for name, command in commands()))
-    return markdown.replace(EXIT_CODES, exit_codes()) if EXIT_CODES in markdown else markdown
+    if MARK_VERBS in markdown:
+        markdown = markdown.replace(MARK_VERBS, verbs())
+    return markdown.replace(MARK_EXIT_CODES, exit_codes()) if MARK_EXIT_CODES in markdown else markdown
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    """Every verb, in the order in which they are used."""
-    import typer
+def verbs() -> str:
+    """Every verb with its help, in the order in which they are used."""
+    from plausible.cli import main
 
-    from plausible.cli.main import app
-
-    program: Any = typer.main.get_command(app)
-    yield from program.commands.items()
+    return "\n".join(f"## {name}\n\n{line}\n\n```text\n{help_of(name)}```\n" for name, line in main.VERBS.items())
 
 
-def verb(name: str, command: Any) -> str:
-    """One verb: what it does, its example, its options."""
-    text = " ".join(line.strip() for line in command.help.splitlines())
-    example = command.epilog.removeprefix("Example: ")
-    head = f"## {name}\n\n{text}\n\n```bash\n{example}\n```\n\n"
-    return head + "| option | default | what it is |\n|---|---|---|\n" + "".join(map(option, command.params))
+def help_of(verb: str) -> str:
+    """What `plausible VERB --help` prints."""
+    from typer.testing import CliRunner
 
+    from plausible.cli import main
 
-def option(parameter: Any) -> str:
-    """One option or argument as a line of a table."""
-    flags = (
-        parameter.opts + parameter.secondary_opts if parameter.param_type_name == "option" else [parameter.name.upper()]
-    )
-    names = ", ".join(f"`{flag}`" for flag in flags)
-    return f"| {names} | {default(parameter)} | {what(parameter)} |\n"
-
-
-def what(parameter: Any) -> str:
-    """Help of an option, with its choices if it has some."""
-    choices = ", ".join(f"`{choice}`" for choice in getattr(parameter.type, "choices", ()))
-    text = (parameter.help or "").replace("|", "\\|")
-    return f"{text} One of {choices}." if choices else text
-
-
-def default(parameter: Any) -> str:
-    """Value that holds if nothing is said."""
-    if parameter.required:
-        return "required"
-    if isinstance(parameter.default, bool) or parameter.default in (None, (), []):
-        return "on" if parameter.default is True else ""
-    return f"`{parameter.default}`"
+    told = CliRunner().invoke(main.app, [verb, "--help"], catch_exceptions=False)
+    if told.exit_code != 0:
+        raise RuntimeError(f"plausible {verb} --help ends with {told.exit_code}: {told.output}")
+    return told.output.lstrip()
 
 
 def exit_codes() -> str:

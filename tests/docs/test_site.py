@@ -5,6 +5,8 @@ from types import ModuleType
 
 import pytest
 
+from plausible.cli.main import VERBS
+from plausible.cli.outcome import EXIT_CODES
 from plausible.evaluate import OVERLAP_SCORES
 from plausible.measure import VOXEL_MEASURES
 from tests.docs.blocks import ROOT
@@ -27,8 +29,17 @@ def test_every_method_has_its_line_with_unit_and_source() -> None:
         assert line.count(" | ") == text.splitlines()[4].count(" | ")
 
 
+def test_every_verb_and_exit_code_is_on_the_page() -> None:
+    text = script("verbs").on_page_markdown("<!-- exit codes --><!-- verbs -->", page=None)
+    for name in VERBS:
+        assert f"Usage: plausible {name} " in text
+    assert text.count("Example: plausible ") == len(VERBS)
+    assert {f"| {code} |" for code in EXIT_CODES} <= {line[: line.find("|", 1) + 1] for line in text.splitlines()}
+
+
 def test_other_pages_stay_as_they_are() -> None:
-    assert script("catalogues").on_page_markdown("# Any", page=None) == "# Any"
+    for name in ("catalogues", "verbs"):
+        assert script(name).on_page_markdown("# Any", page=None) == "# Any"
 
 
 def test_sources_become_links() -> None:

@@ -1,10 +1,11 @@
 """Every example of README and documentation runs.
 
 A page is read from top to bottom in one empty folder, as a reader would: its ```python blocks each in a namespace of
-their own, its ```console lines that begin with `$ plausible` through the program. What is fenced as ```bash is shown
-only.
+their own, its ```console lines that begin with `$ plausible` through the program; a comment says the exit code if it
+is not 0 (`# ends with 10`). What is fenced as ```bash is shown only.
 """
 
+import re
 import shlex
 from pathlib import Path
 
@@ -24,8 +25,10 @@ def run_console(block: Block, page: Path) -> None:
     from plausible.cli.main import app
 
     for command in block.commands:
+        expected = re.search(r"# ends with (\d+)$", command)
         done = CliRunner().invoke(app, shlex.split(command, comments=True)[1:])
-        assert done.exit_code == 0, f"{page.name}:{block.line}: {command}\n{done.output}\n{done.exception!r}"
+        seen = f"{page.name}:{block.line}: {command}\n{done.output}\n{done.exception!r}"
+        assert done.exit_code == (int(expected[1]) if expected else 0), seen
 
 
 RUN = {"python": run_python, "console": run_console}
