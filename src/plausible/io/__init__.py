@@ -1,5 +1,6 @@
 """Files in and out: members of any tool, images, references, studies, and results on disk."""
 
+from plausible.io.images import find_images, read_image
 from plausible.io.member_folders import KINDS, Kind, MemberFolder, Structures
 from plausible.io.nifti import (
     read_geometry,
@@ -9,7 +10,7 @@ from plausible.io.nifti import (
     write_scalar_map,
 )
 from plausible.io.nifti_members import LastAxis
-from plausible.io.raw_dataset import DatasetJson, find_images, find_labels, read_dataset, read_dataset_json, read_image
+from plausible.io.raw_dataset import DatasetJson, find_labels, read_dataset, read_dataset_json
 from plausible.io.results import (
     finish_case,
     hash_file,

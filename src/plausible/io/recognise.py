@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from plausible.core import InvalidInput, Problem
-from plausible.io.raw_dataset import find_images
+from plausible.io.images import find_images
 
 FolderKind: TypeAlias = Literal["study", "model", "dataset", "results", "images", "members"]
 

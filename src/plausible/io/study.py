@@ -10,9 +10,10 @@ from pathlib import Path
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem, Study
 from plausible.core.problems import located
 from plausible.io.activation import Values
+from plausible.io.images import find_images
 from plausible.io.member_folders import MemberFolder, Structures, find_member_folders, member_folder
 from plausible.io.nifti_members import LastAxis, Told
-from plausible.io.raw_dataset import find_images, read_dataset_json
+from plausible.io.raw_dataset import read_dataset_json
 from plausible.io.recognise import unrecognised
 from plausible.io.store import read_members_json
 from plausible.io.study_folders import StudyFolders

@@ -9,10 +9,11 @@ from jaxtyping import Float32
 
 from plausible.core import Case, Classes, Geometry, Image, InvalidInput, MemberInfo, Members, MemberSource, Problem
 from plausible.core.problems import locating
+from plausible.io.images import read_image
 from plausible.io.member_folders import MemberFolder
 from plausible.io.nifti import read_geometry
 from plausible.io.nifti_members import LabelFileSource
-from plausible.io.raw_dataset import read_image, read_reference
+from plausible.io.raw_dataset import read_reference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,13 +125,23 @@ class StudyFolders:
         grid, name = self.grid(subject)
         sources: list[MemberSource] = []
         for folder in folders:
-            own = folder.classes or self.classes
-            opened, geometry = folder.open(subject, classes=own)
-            file = next(iter(folder.cases[subject].values())).name
-            with locating(member=folder.id):
-                geometry.check_matches(grid, this=f"{what} {folder.id}", that=name, subject=subject, file=file)
-            sources += [in_order(source, own, self.classes) for source in opened]
+            sources += self.open_one(folder, subject, grid=grid, grid_name=name, what=what)
         return tuple(sources), grid
+
+    def open_one(
+        self, folder: MemberFolder, subject: str, *, grid: Geometry, grid_name: str, what: str = "member"
+    ) -> tuple[MemberSource, ...]:
+        """Read the headers of one member (or rater) of a case and check its grid against the case's.
+
+        Raises:
+            InvalidInput: E201, E202 and what the readers find.
+        """
+        own = folder.classes or self.classes
+        opened, geometry = folder.open(subject, classes=own)
+        file = next(iter(folder.cases[subject].values())).name
+        with locating(member=folder.id):
+            geometry.check_matches(grid, this=f"{what} {folder.id}", that=grid_name, subject=subject, file=file)
+        return tuple(in_order(source, own, self.classes) for source in opened)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

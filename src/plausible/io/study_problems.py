@@ -5,8 +5,8 @@ from pathlib import Path
 
 from plausible.core import Classes, Problem
 from plausible.io.copies import copies
+from plausible.io.images import doubled_names, doubled_suffixes
 from plausible.io.member_folders import Kind, MemberFolder
-from plausible.io.raw_dataset import doubled_names, doubled_suffixes
 from plausible.io.study_toml import Align
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import plausible
 from plausible.core import Case, InvalidInput, Problem, Study, content_key, sha256_of
 from plausible.io.atomic import remove_leftovers
-from plausible.io.raw_dataset import find_images, read_image
+from plausible.io.images import find_images, read_image
 from plausible.io.store import StoredAs, is_stored, store_path, write_member, write_members_json
 from plausible.sample.model import TrainedModel
 from plausible.sample.predict import predict_some

@@ -1,0 +1,171 @@
+"""Images as nnU-Net names them: one file per channel, `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, ... on one grid."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from plausible.core import Geometry, Image, InvalidInput, Problem
+from plausible.core.problems import locating
+from plausible.io.nifti import ENDINGS, check_complete, read_geometry, read_nifti, stem
+
+SUFFIX = re.compile(r"^(?P<subject>.+)_(?P<channel>\d{4})$")
+
+
+def find_images(folder: Path, *, known: Collection[str] = ()) -> dict[str, list[Path]]:
+    """Image files of each subject, in the order of their channels.
+
+    A file that is named like a known subject is its image, although the name may end in four digits (`case_0001`).
+    """
+    found: dict[str, dict[int, Path]] = {}
+    for path in niftis(folder):
+        match = SUFFIX.match(stem(path))
+        subject = match["subject"] if match and stem(path) not in known else stem(path)
+        found.setdefault(subject, {})[channel_number(path, subject)] = path
+    return {subject: [files[c] for c in sorted(files)] for subject, files in sorted(found.items())}
+
+
+def channel_number(path: Path, subject: str) -> int:
+    """Channel in the name of an image file; 0 where the name has none."""
+    return 0 if stem(path) == subject else int(stem(path)[-4:])
+
+
+def doubled_suffixes(images: Mapping[str, Sequence[Path]], *, known: Collection[str] = ()) -> list[Problem]:
+    """Problem E101 of every image whose channel suffix stands there twice (`CASE_0000_0000.nii.gz`), told of `CASE`.
+
+    Names of subjects may end in four digits themselves. The suffix is doubled where predictions or labels know the name
+    without it, or where nobody knows the name and no other case differs from it by its number only.
+    """
+    return [_doubled(s, paths) for s, paths in images.items() if _is_doubled(s, images, known)]
+
+
+def without_suffix(subject: str) -> str:
+    """Name of a subject without a channel suffix."""
+    return SUFFIX.sub(r"\g<subject>", subject)
+
+
+def doubled_names(problem: Problem) -> set[str]:
+    """Subjects that problem E101 is about: the name without the suffixes, and the name with one."""
+    return {problem.subject, without_suffix(stem(Path(problem.file)))}
+
+
+def _is_doubled(subject: str, images: Collection[str], known: Collection[str]) -> bool:
+    base = without_suffix(subject)
+    if base == subject or subject in known:
+        return False
+    numbered = [other for other in images if other != subject and without_suffix(other) == base != other]
+    return base in known or (subject.endswith("_0000") and not numbered)
+
+
+def read_image(paths: Sequence[Path], *, channels: Sequence[str] = (), subject: str = "") -> Image:
+    """Read the channels of one image onto one grid.
+
+    Raises:
+        InvalidInput: E109 a channel is missing, E201 or E202 channels on different grids, E205 not three axes,
+            E309 values that are not finite, E310 a constant image, E305 a damaged file.
+    """
+    with locating(subject=subject):
+        check_channels(paths, channels, subject=subject)
+        return _read_channels(paths, channels, subject)
+
+
+def read_image_geometry(paths: Sequence[Path], *, channels: Sequence[str] = (), subject: str = "") -> Geometry:
+    """Read the headers of the channels of an image: the grid that they share.
+
+    Raises:
+        InvalidInput: E109, E201, E202, E204 or E205, as `read_image`; E305, a file that ends too early.
+    """
+    with locating(subject=subject):
+        check_channels(paths, channels, subject=subject)
+        first: Geometry | None = None
+        for path in paths:
+            geometry, shape, _ = read_geometry(path)
+            if len(shape) > 3:
+                raise InvalidInput(_other_axes(shape, path, subject))
+            check_complete(path)
+            first = first or geometry
+            geometry.check_matches(first, this=path.name, that=paths[0].name, file=path.name)
+        if first is None:
+            raise ValueError("an image needs at least one file")
+        return first
+
+
+def check_channels(paths: Sequence[Path], channels: Sequence[str], *, subject: str = "") -> None:
+    """Refuse an image of which a channel is missing, by the numbers in the names of its files.
+
+    Raises:
+        InvalidInput: E109.
+    """
+    numbers = [channel_number(path, subject) if SUFFIX.match(stem(path)) else 0 for path in paths]
+    expected = range(len(channels) or len(paths))
+    if numbers == list(expected):
+        return
+    lacking = sorted(set(expected) - set(numbers))
+    example = re.sub(r"(_\d{4})?(\.nii(\.gz)?)$", rf"_{lacking[0]:04d}\2", paths[0].name) if lacking else ""
+    raise InvalidInput(
+        Problem(
+            code="E109",
+            found=", ".join(path.name for path in paths),
+            expected=f"{len(expected)} channels, _0000 to _{len(expected) - 1:04d}"
+            + (f": {', '.join(channels)}" if channels else ""),
+            fix=f"add the missing file: {example}" if lacking else "name every channel in dataset.json (channel_names)",
+        )
+    )
+
+
+def _read_channels(paths: Sequence[Path], channels: Sequence[str], subject: str) -> Image:
+    first: Geometry | None = None
+    values = []
+    for path in paths:
+        array, geometry = read_nifti(path)
+        _check_image(array, path=path, subject=subject)
+        first = first or geometry
+        geometry.check_matches(first, this=path.name, that=paths[0].name, subject=subject, file=path.name)
+        values.append(array)
+    if first is None:
+        raise ValueError("an image needs at least one file")
+    return Image(np.stack(values), first, tuple(channels) or tuple(f"channel {c}" for c in range(len(paths))))
+
+
+def niftis(folder: Path) -> list[Path]:
+    """NIfTI files of a folder, by name."""
+    return [p for p in sorted(folder.glob("*")) if p.name.endswith(ENDINGS) and not p.name.startswith(".")]
+
+
+def _doubled(subject: str, paths: Sequence[Path]) -> Problem:
+    name = paths[0].name if paths else f"{subject}_0000.nii.gz"
+    right = re.sub(r"_\d{4}(_\d{4}\.nii(\.gz)?)$", r"\1", name)
+    return Problem(
+        code="E101",
+        subject=without_suffix(subject),
+        file=name,
+        found=f"{name}: the channel suffix stands there twice",
+        expected=right,
+        fix=f"mv {name} {right}",
+    )
+
+
+def _check_image(array: np.ndarray, *, path: Path, subject: str) -> None:
+    if array.ndim != 3:
+        raise InvalidInput(_other_axes(array.shape, path, subject))
+    if not np.isfinite(array).all():
+        code, found = "E309", f"{int(np.count_nonzero(~np.isfinite(array)))} voxels that are NaN or infinite"
+        expected, fix = "finite intensities", "export the image again, or set those voxels to the background's value"
+    elif array.min() == array.max():
+        code, found = "E310", f"the value {float(array.min()):.4g} everywhere"
+        expected, fix = "an image with contrast", "export the image again; leave the case out if it is lost"
+    else:
+        return
+    raise InvalidInput(Problem(code=code, subject=subject, file=path.name, found=found, expected=expected, fix=fix))
+
+
+def _other_axes(shape: tuple[int, ...], path: Path, subject: str) -> Problem:
+    return Problem(
+        code="E205",
+        subject=subject,
+        file=path.name,
+        found=f"{len(shape)} axes, shape {shape}",
+        expected="three axes; one file per channel",
+        fix=f"split the file into {subject}_0000.nii.gz, {subject}_0001.nii.gz, ...",
+    )
