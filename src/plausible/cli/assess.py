@@ -8,19 +8,14 @@ import typer
 
 from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
 from plausible.cli.outcome import guarded
-from plausible.cli.progress import case_progress
 from plausible.cli.records import takes
-from plausible.cli.results import finish_run, show_study
 from plausible.cli.study_options import StudyOptions
-from plausible.runs.assess import assess_study
-from plausible.runs.evaluate import evaluate_study
-from plausible.runs.record import write_run
 from plausible.runs.settings import AssessSettings, EvaluateSettings
 
 EXAMPLE = "plausible assess -i MEMBERS -o OUT --images imagesTs --review-below 0.85"
 
 
-@takes(StudyOptions, AssessSettings, EvaluateSettings, leave_out=("n_bins", "box_margin_mm"))
+@takes(StudyOptions, AssessSettings, EvaluateSettings)
 def assess(
     members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
     output: Output,
@@ -43,22 +38,29 @@ def assess(
     """
 
     def run() -> None:
+        from plausible.cli.progress import case_progress
+        from plausible.cli.results import finish_run, show_study
+        from plausible.runs.assess import assess_study
+        from plausible.runs.evaluate import evaluate_study, referenced
+        from plausible.runs.record import write_run
+
         study = options.study(members).part(part_id, num_parts=num_parts)
         if dry_run:
             show_study(study, output, as_json=as_json)
             return
         with case_progress("assess", quiet=quiet) as progress:
-            walked = assess_study(study, output, settings=settings, overwrite=overwrite, on_case=progress)
-        write_run(output, "assess", asdict(settings), walked, num_parts=num_parts, part_id=part_id)
-        good = study.only([*walked.done, *walked.kept])
-        scored = None
-        if any(case.load_raters for case in good):
+            walks = [assess_study(study, output, settings=settings, overwrite=overwrite, on_case=progress)]
+        good = study.only([*walks[0].done, *walks[0].kept])
+        told = asdict(settings)
+        if referenced(good):
+            told |= asdict(scoring)
             with case_progress("evaluate", quiet=quiet) as progress:
-                scored = evaluate_study(good, output, settings=scoring, overwrite=overwrite, on_case=progress)
+                walks += [evaluate_study(good, output, settings=scoring, overwrite=overwrite, on_case=progress)]
+        write_run(output, "assess", told, walks, study=study, num_parts=num_parts, part_id=part_id)
         finish_run(
             output,
             study,
-            [walked, *([scored] if scored else [])],
+            walks,
             whole=num_parts == 1,
             seed=seed,
             quiet=quiet,

@@ -43,9 +43,9 @@ def demo(
         study = shown.study()
         with case_progress("assess", quiet=quiet) as progress:
             walked = assess_study(study, shown.results, settings=shown.settings, on_case=progress)
-        write_run(shown.results, "demo", asdict(shown.settings), walked)
         with case_progress("evaluate", quiet=quiet) as progress:
             scored = evaluate_study(study, shown.results, settings=shown.scoring, on_case=progress)
+        write_run(shown.results, "demo", asdict(shown.settings), [walked, scored], study=study)
         finish_run(shown.results, study, [walked, scored], whole=True, seed=seed, quiet=quiet, as_json=as_json)
 
     guarded(run, as_json=as_json)

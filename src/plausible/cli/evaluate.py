@@ -1,5 +1,6 @@
 """`plausible evaluate`: members and their mean against one reference or several."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,11 +8,8 @@ import typer
 
 from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
 from plausible.cli.outcome import guarded
-from plausible.cli.progress import case_progress
 from plausible.cli.records import takes
-from plausible.cli.results import finish_run, show_study
 from plausible.cli.study_options import StudyOptions
-from plausible.runs.evaluate import evaluate_study
 from plausible.runs.settings import EvaluateSettings
 
 EXAMPLE = "plausible evaluate -i MEMBERS --references labelsTs -o OUT --tolerance-mm 1"
@@ -38,12 +36,21 @@ def evaluate(
     """
 
     def run() -> None:
-        study = options.study(members).part(part_id, num_parts=num_parts)
+        from plausible.cli.progress import case_progress
+        from plausible.cli.results import finish_run, show_study
+        from plausible.runs.evaluate import evaluate_study, referenced
+        from plausible.runs.record import write_run
+
+        whole = options.study(members)
+        if not referenced(whole):
+            raise ValueError(f"{whole.name}: no case has a reference; give --references REF with a label map per case")
+        study = whole.only(referenced(whole)).part(part_id, num_parts=num_parts)
         if dry_run:
             show_study(study, output, as_json=as_json)
             return
         with case_progress("evaluate", quiet=quiet) as progress:
             scored = evaluate_study(study, output, settings=settings, overwrite=overwrite, on_case=progress)
+        write_run(output, "evaluate", asdict(settings), [scored], study=study, num_parts=num_parts, part_id=part_id)
         finish_run(output, study, [scored], whole=num_parts == 1, seed=seed, quiet=quiet, as_json=as_json)
 
     guarded(run, as_json=as_json)

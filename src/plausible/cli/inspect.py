@@ -10,7 +10,6 @@ from plausible.cli.options import Json
 from plausible.cli.outcome import DONE, INVALID, guarded, say, say_json
 from plausible.cli.records import takes
 from plausible.cli.study_options import StudyOptions
-from plausible.runs.inspect import inspect as look
 
 EXAMPLE = "plausible inspect -i MEMBERS --images imagesTs --references labelsTs"
 
@@ -31,6 +30,8 @@ def inspect(
     """
 
     def run() -> None:
+        from plausible.runs.inspect import inspect as look
+
         found = look(folder, deep=deep, **options.told())
         if as_json:
             say_json(found.to_dict())

@@ -1,43 +1,82 @@
-"""The program `plausible`: its verbs, each in a file of its own."""
+"""The program `plausible`: its verbs, each in a file of its own that is read when the verb is used."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import plausible
-from plausible.cli import assess, demo, doctor, evaluate, inspect, predict, report, train
+
+VERBS: Mapping[str, str] = {
+    "demo": "Everything on bundled real data, offline.",
+    "doctor": "Check Python, packages, memory, accelerator, output folder and disk.",
+    "inspect": "What is in a folder, does it fit together, and what mends it.",
+    "train": "Train an ensemble from an nnU-Net raw dataset.",
+    "predict": "The members of every image, from a trained model.",
+    "assess": "The uncertainty of every case: maps, numbers, verdicts, pages.",
+    "calibrate": "What can be promised for new patients: intervals, margins, sets, failure flags.",
+    "evaluate": "Members and their mean against one reference or several.",
+    "report": "Draw pages again, and merge the parts of a shared run.",
+}
+"""Each verb in a line, in the order in which they are used; `plausible.cli.VERB` has the function and its EXAMPLE."""
+
+
+class Commands(Mapping[str, Any]):
+    """The commands by name. A verb is imported when its command is asked for, so that the help answers at once."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in VERBS:
+            raise KeyError(name)
+        verb = import_module(f"plausible.cli.{name}")
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(name, epilog=f"Example: {verb.EXAMPLE}")(getattr(verb, name))
+        return typer.main.get_command(single)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(**told)
+        self.commands = Commands()  # type: ignore[assignment]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the verbs."""
+        return list(VERBS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
 
 app = typer.Typer(
     name="plausible",
+    cls=Verbs,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Calibrated uncertainty for medical image segmentation, from the voxel to the dose. "
-    "Research use only: not a medical device, not for clinical decisions.",
+    subcommand_metavar="VERB ...",
 )
 
-VERBS = (
-    (demo.demo, demo.EXAMPLE),
-    (doctor.doctor, doctor.EXAMPLE),
-    (inspect.inspect, inspect.EXAMPLE),
-    (train.train, train.EXAMPLE),
-    (predict.predict, predict.EXAMPLE),
-    (assess.assess, assess.EXAMPLE),
-    (evaluate.evaluate, evaluate.EXAMPLE),
-    (report.report, report.EXAMPLE),
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="plausible VERB --help says more. Research use only: not a medical device, not for clinical decisions.",
 )
-"""Each verb with the example that its help shows; in the order in which they are used."""
-
-for _verb, _example in VERBS:
-    app.command(epilog=f"Example: {_example}")(_verb)
-
-
-@app.callback(invoke_without_command=True)
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Print the version, or leave it to the verb."""
+    """Calibrated uncertainty for medical image segmentation, from the voxel to the dose."""
     if version:
         typer.echo(plausible.__version__)
         raise typer.Exit

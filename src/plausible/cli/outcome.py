@@ -21,6 +21,10 @@ EXIT_CODES: Mapping[int, str] = {
 }
 
 
+N_ALIKE = 3
+"""So many problems of one kind are told in full."""
+
+
 def guarded(run: Callable[[], Any], *, as_json: bool) -> Any:
     """Run a verb; our own errors become one message (or one JSON object) and an exit code."""
     try:
@@ -60,9 +64,17 @@ def say_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 
 
-def warn(problem: Problem) -> None:
-    """Print a warning on the error stream, so that it never mixes with results."""
-    typer.echo(f"{problem.severity}: {problem}", err=True)
+def warn(*problems: Problem) -> None:
+    """Print problems on the error stream, so that they never mix with results; many of a kind become one line."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in dict.fromkeys(problems):
+        kinds.setdefault((problem.severity, problem.code), []).append(problem)
+    for (severity, code), alike in kinds.items():
+        for problem in alike[:N_ALIKE]:
+            typer.echo(f"{severity}: {problem}", err=True)
+        further = [" ".join(filter(None, (problem.subject, problem.member))) for problem in alike[N_ALIKE:]]
+        if further:
+            typer.echo(f"{severity}: {code} {alike[0].title}, {len(further)} more: {', '.join(further)}", err=True)
 
 
 def _say_error(content: Mapping[str, Any], text: str, *, as_json: bool) -> None:

@@ -8,9 +8,10 @@ import typer
 from plausible.cli.options import Device, DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.progress import case_progress
+from plausible.core import Study
 from plausible.io.store import StoredAs
 from plausible.sample import Predicted, image_study, load_model, predict_study
-from plausible.train import read_model
+from plausible.train import ModelInfo, read_model
 from plausible.train.settings import Precision
 
 EXAMPLE = "plausible predict MODEL -i imagesTs -o MEMBERS"
@@ -41,7 +42,7 @@ def predict(
         info = read_model(model)
         study = image_study(images, info).part(part_id, num_parts=num_parts)
         if dry_run:
-            say(f"{info.ensemble}, {len(study)} images; would write {len(info.members)} members each to {output}")
+            _show_images(info, study, output, as_json=as_json)
             return
         loaded = load_model(model, device=device, precision=precision)
         with case_progress("predict", quiet=quiet) as progress:
@@ -55,19 +56,26 @@ def predict(
                 overwrite=overwrite,
                 on_case=progress,
             )
-        _show(done, info.ensemble, output, as_json=as_json)
+        _show(done, info.ensemble, images, output, as_json=as_json)
         finish(failures=len(done.failures), done=len(done.written))
 
     guarded(run, as_json=as_json)
 
 
-def _show(done: Predicted, ensemble: str, output: Path, *, as_json: bool) -> None:
+def _show_images(info: ModelInfo, study: Study, output: Path, *, as_json: bool) -> None:
+    cases, n = [case.subject for case in study], len(info.members)
+    if as_json:
+        say_json({"ensemble": info.ensemble, "members": n, "cases": cases, "output": str(output)})
+    else:
+        say(f"{info.ensemble}, {len(cases)} images; would write {n} members each to {output}")
+
+
+def _show(done: Predicted, ensemble: str, images: Path, output: Path, *, as_json: bool) -> None:
     written, kept = sum(n for _, n in done.written), sum(n for _, n in done.kept)
     if as_json:
         failures = [problem.to_dict() for problem in done.failures]
         say_json({"ensemble": ensemble, "written": written, "kept": kept, "failures": failures})
         return
-    for problem in done.failures:
-        warn(problem)
+    warn(*done.failures)
     say(f"{ensemble}: {written} members predicted, {kept} kept from before, {len(done.failures)} cases failed")
-    say(f"next: plausible assess -i {output} -o OUT --images IMAGES")
+    say(f"next: plausible assess -i {output} -o OUT --images {images}")

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
+from plausible.cli.outcome import guarded
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -17,6 +19,7 @@ def takes(*records: type, leave_out: Sequence[str] = ()) -> Callable[[Command], 
 
     `--field-name` has the field's type and default; its help is the field's line in the record's docstring, so the
     docstring needs an "Attributes:" section. Fields that are tuples of any length become options given several times.
+    What a record refuses ends the program as a wrong setting.
 
     Args:
         *records: frozen dataclasses; a parameter annotated with one of them is replaced.
@@ -27,11 +30,13 @@ def takes(*records: type, leave_out: Sequence[str] = ()) -> Callable[[Command], 
         signature = inspect.signature(command)
         replaced = {p.name: p.annotation for p in signature.parameters.values() if p.annotation in records}
         chosen = {name: [f for f in fields(kind) if f.name not in leave_out] for name, kind in replaced.items()}
+        _check_distinct([f.name for found in chosen.values() for f in found] + list(signature.parameters))
 
         @functools.wraps(command)
         def run(**told: Any) -> Any:
             for name, kind in replaced.items():
-                told[name] = kind(**{field.name: _plain(told.pop(field.name)) for field in chosen[name]})
+                given = {field.name: _plain(told.pop(field.name)) for field in chosen[name]}
+                told[name] = guarded(functools.partial(kind, **given), as_json=told.get("as_json", False))
             return command(**told)
 
         others = [p for p in signature.parameters.values() if p.name not in replaced]
@@ -66,16 +71,25 @@ def _options(record: type, chosen: Sequence["Field[Any]"]) -> Iterator[inspect.P
         default = field.default if field.default is not MISSING else None
         flag = field.name.replace("_", "-")
         many = get_origin(hint) is tuple and get_args(hint)[1:] == (...,)
+        kind = get_args(hint)[0] if many else hint
         named = f"--{flag}/--no-{flag}" if hint is bool else f"--{flag}"
         yield inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=list(default or ()) if many else default,
             annotation=Annotated[
-                list[get_args(hint)[0]] if many else hint,  # type: ignore[misc]
-                typer.Option(named, help=text[:1].upper() + text[1:]),
+                list[kind] if many else kind,  # type: ignore[valid-type]
+                typer.Option(
+                    named, help=text[:1].upper() + text[1:], metavar=f"<{kind.__name__}> ..." if many else None
+                ),
             ],
         )
+
+
+def _check_distinct(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TypeError(f"two parameters of the name {', '.join(twice)}; leave one out")
 
 
 def _plain(value: Any) -> Any:

@@ -1,18 +1,20 @@
 """`plausible report`: pages and tables from results on disk."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from plausible.cli.options import Json, Quiet, Seed
+from plausible.cli.options import DryRun, Json, Quiet, Seed
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.progress import case_progress
-from plausible.report import schema
+from plausible.core import Problem
+from plausible.report import CohortReport, schema
 from plausible.runs.cohort import MAX_MB as COHORT_MB
-from plausible.runs.cohort import write_cohort
-from plausible.runs.layout import COHORT_PAGE
+from plausible.runs.cohort import flagged, write_cohort
+from plausible.runs.layout import COHORT_PAGE, case_folders
 from plausible.runs.pages import MAX_MB
 from plausible.runs.report import draw_pages
 
@@ -30,6 +32,7 @@ def report(
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
+    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw the pages of a study again, and merge the parts of a run that was shared out."""
@@ -42,17 +45,34 @@ def report(
             raise ValueError(
                 f"no folder {results or ''}; give one that plausible assess wrote: plausible report -i OUT"
             )
+        if not any(case_folders(results)):
+            raise ValueError(f"{results}: no case to report; run plausible assess -i MEMBERS -o {results} first")
+        if dry_run:
+            _show_cases([folder.name for folder in case_folders(results)], as_json=as_json)
+            return
         with case_progress("page", quiet=quiet) as progress:
-            problems = draw_pages(results, max_mb=max_mb, overwrite=True, on_case=progress)
+            drawn = draw_pages(results, max_mb=max_mb, overwrite=True, on_case=progress)
         made = write_cohort(results, seed=seed, max_mb=cohort_mb)
-        if as_json:
-            failures = [problem.to_dict() for problem in problems]
-            say_json({"cases": made.n_cases, "flagged": made.n_flagged, "failures": failures})
-        else:
-            for problem in problems:
-                warn(problem)
-            say(f"{made.n_cases} cases, {made.n_flagged} flagged, {len(made.failures)} failed")
-            say(f"open {results / COHORT_PAGE}")
-        finish(failures=len(problems), done=made.n_cases - len(problems))
+        _show(made, drawn, results, as_json=as_json)
+        failed = sum(problem.severity == "error" for problem in drawn)
+        finish(failures=failed, done=made.n_cases - failed)
 
     guarded(run, as_json=as_json)
+
+
+def _show_cases(cases: list[str], *, as_json: bool) -> None:
+    if as_json:
+        say_json({"cases": cases})
+    else:
+        say(f"would draw the pages of {len(cases)}: {', '.join(cases)}")
+
+
+def _show(made: CohortReport, drawn: Sequence[Problem], results: Path, *, as_json: bool) -> None:
+    if as_json:
+        problems = {kind: [p.to_dict() for p in drawn if p.severity == kind] for kind in ("error", "warning")}
+        shown = {"cases": made.n_cases, "flagged": list(flagged(made.lines)), "failed": len(made.failures)}
+        say_json({**shown, "failures": problems["error"], "problems": problems["warning"]})
+        return
+    warn(*drawn)
+    say(f"{made.n_cases} cases, {made.n_flagged} flagged, {len(made.failures)} failed")
+    say(f"open {results / COHORT_PAGE}")

@@ -1,19 +1,49 @@
-"""What assess, evaluate and report share: the pages, the tables, and the last lines on the screen."""
+"""What assess, evaluate and demo share: the pages, the tables, and the last lines on the screen."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from plausible.cli.outcome import finish, say, say_json, warn
 from plausible.cli.progress import case_progress
 from plausible.core import Problem, Study
-from plausible.report import CohortReport
+from plausible.report import CohortLine, CohortReport
 from plausible.runs.assess import Walked
-from plausible.runs.cohort import write_cohort
+from plausible.runs.cohort import flagged, lines_of, read_cases, write_cohort
 from plausible.runs.layout import COHORT_PAGE, FAILURES, case_folders
 from plausible.runs.report import draw_pages
 
 N_TRIAGE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What the last lines on the screen tell of a run.
+
+    Attributes:
+        walks: what the stages did.
+        failures: everything that could not be done.
+        warnings: what stopped nothing.
+        lines: one per case and structure; of the whole study, or of this part.
+        cohort: the pages' numbers of the whole study; None for a part.
+    """
+
+    output: Path
+    study: Study
+    walks: Sequence[Walked]
+    failures: Sequence[Problem]
+    warnings: Sequence[Problem]
+    lines: Sequence[CohortLine]
+    cohort: CohortReport | None
+
+    @property
+    def from_before(self) -> list[str]:
+        """Cases on the cohort's page that this run does not have."""
+        own = {case.subject for case in self.study}
+        failed = self.cohort.failures if self.cohort else ()
+        shown = [line.subject for line in self.lines] + [one.subject for one in failed]
+        return [subject for subject in dict.fromkeys(shown) if subject not in own]
 
 
 def finish_run(
@@ -39,23 +69,22 @@ def finish_run(
         as_json: one JSON object instead of text.
         fail_on_flag: end with 10 if a case is flagged.
     """
-    failures = [problem for walked in walks for problem in walked.failures]
-    if not as_json:
-        for problem in (*study.problems, *failures):
-            warn(problem)
+    subjects = None if whole else [case.subject for case in study]
     with case_progress("page", quiet=quiet) as progress:
-        failures += draw_pages(output, on_case=progress)
-    report = write_cohort(output, study=study.name, seed=seed) if whole and any(case_folders(output)) else None
-    if as_json:
-        say_json(_summary(output, walks, failures, study.problems, report))
-    else:
-        _say_summary(output, walks, failures, report)
-    finish(
-        failures=len(failures),
-        done=walks[0].n_good,
-        flagged=report.n_flagged if report else 0,
-        fail_on_flag=fail_on_flag,
+        drawn = draw_pages(output, subjects=subjects, on_case=progress)
+    cohort = write_cohort(output, study=study.name, seed=seed) if whole and any(case_folders(output)) else None
+    failures = [*(problem for walked in walks for problem in walked.failures), *_of(drawn, "error")]
+    done = Finished(
+        output=output,
+        study=study,
+        walks=walks,
+        failures=failures,
+        warnings=[problem for problem in (*study.problems, *_of(drawn, "warning")) if problem not in failures],
+        lines=cohort.lines if cohort else lines_of(read_cases(output, subjects=subjects)),
+        cohort=cohort,
     )
+    _say_json(done) if as_json else _say(done)
+    finish(failures=len(failures), done=walks[0].n_good, flagged=len(flagged(done.lines)), fail_on_flag=fail_on_flag)
 
 
 def show_study(study: Study, output: Path, *, as_json: bool) -> None:
@@ -63,45 +92,58 @@ def show_study(study: Study, output: Path, *, as_json: bool) -> None:
     cases = [case.subject for case in study]
     if as_json:
         problems = [problem.to_dict() for problem in study.problems]
-        say_json({"study": study.name, "cases": cases, "output": output.name, "problems": problems})
+        say_json({"study": study.name, "cases": cases, "output": str(output), "problems": problems})
         return
-    for problem in study.problems:
-        warn(problem)
-    say(f"{study.name}: {len(study)} cases, {', '.join(study.classes.structures)}; would write to {output}")
+    warn(*study.problems)
+    say(f"{study.name}: {counted(len(study))}, {', '.join(study.classes.structures)}; would write to {output}")
 
 
-def _summary(
-    output: Path,
-    walks: Sequence[Walked],
-    failures: Sequence[Problem],
-    problems: Sequence[Problem],
-    report: CohortReport | None,
-) -> dict[str, object]:
-    return {
-        "output": str(output),
-        "new": list(walks[0].done),
-        "kept": list(walks[0].kept),
-        "failures": [problem.to_dict() for problem in failures],
-        "problems": [problem.to_dict() for problem in problems],
-        "n_flagged": report.n_flagged if report else None,
-        "cohort": str(output / COHORT_PAGE) if report else None,
-    }
+def counted(n: int, what: str = "case") -> str:
+    """Write a number of things: 1 case, 2 cases."""
+    return f"{n} {what}" + ("" if n == 1 else "s")
 
 
-def _say_summary(
-    output: Path, walks: Sequence[Walked], failures: Sequence[Problem], report: CohortReport | None
-) -> None:
-    say(f"{len(walks[0].done)} cases done, {len(walks[0].kept)} kept from before, {len(failures)} failed")
-    if report is None:
-        say(f"when all parts are done: plausible report -i {output}")
-        return
-    ordered = sorted(
-        (line for line in report.lines if line.agreement is not None), key=lambda line: line.agreement or 0
+def _of(problems: Sequence[Problem], severity: str) -> list[Problem]:
+    return [problem for problem in problems if problem.severity == severity]
+
+
+def _say_json(done: Finished) -> None:
+    say_json(
+        {
+            "output": str(done.output),
+            "new": list(done.walks[0].done),
+            "kept": list(done.walks[0].kept),
+            "failures": [problem.to_dict() for problem in done.failures],
+            "problems": [problem.to_dict() for problem in done.warnings],
+            "flagged": list(flagged(done.lines)),
+            "from_before": done.from_before,
+            "cohort": str(done.output / COHORT_PAGE) if done.cohort else None,
+        }
     )
+
+
+def _say(done: Finished) -> None:
+    warn(*done.failures, *done.warnings)
+    first, failed = done.walks[0], len({problem.subject for problem in done.failures})
+    say(
+        f"{counted(len(first.done))} done, {len(first.kept)} kept from before, {failed} failed, "
+        f"{len(flagged(done.lines))} flagged"
+    )
+    _say_triage(done.lines)
+    if done.from_before:
+        say(f"on the page too, from earlier runs into this folder: {', '.join(done.from_before)}")
+    if done.cohort is None:
+        say(f"when all parts are done: plausible report -i {done.output}")
+        return
+    if done.failures:
+        say(f"failures: {done.output / FAILURES}")
+    say(f"open {done.output / COHORT_PAGE}")
+
+
+def _say_triage(lines: Sequence[CohortLine]) -> None:
+    ordered = sorted((line for line in lines if line.agreement is not None), key=lambda line: line.agreement or 0)
     if ordered:
         say("least agreed (mean pairwise Dice of the members):")
     for line in ordered[:N_TRIAGE]:
-        say(f"  {line.agreement:.3f}  {line.subject}  {line.structure}  slice {line.worst_slice}  {line.state}")
-    if failures:
-        say(f"failures: {output / FAILURES}")
-    say(f"open {output / COHORT_PAGE}")
+        where = "" if line.worst_slice is None else f"slice {line.worst_slice}"
+        say(f"  {line.agreement:.3f}  {line.subject}  {line.structure}  {where}  {line.state.replace('_', ' ')}")

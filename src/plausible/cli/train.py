@@ -103,10 +103,9 @@ def _show(done: Trained, output: Path, *, as_json: bool) -> None:
             {"ensemble": info.ensemble, "was_finished": done.was_finished, "members": members, "left_out": left_out}
         )
         return
-    for problem in done.left_out:
-        warn(problem)
+    warn(*done.left_out)
     say(f"{info.ensemble}" + (" (finished before)" if done.was_finished else ""))
     for record in info.members:
         dice = "-" if record.validation_dice is None else f"{record.validation_dice:.4f}"
         say(f"  {record.id:10} seed {record.seed}  validation Dice {dice}  {record.minutes:.1f} min")
-    say(f"next: plausible predict {output.name} -i IMAGES -o MEMBERS")
+    say(f"next: plausible predict {output} -i IMAGES -o MEMBERS")

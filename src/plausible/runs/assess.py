@@ -12,7 +12,7 @@ from plausible.io.results import SEGMENTATION
 from plausible.report import MapFile, to_json
 from plausible.runs.assess_case import Assessment, assess_members
 from plausible.runs.case_report import case_report
-from plausible.runs.layout import CASE_JSON, CASE_PAGE, clear_failure, relative, told, write_failure
+from plausible.runs.layout import CASE_JSON, CASE_PAGE, clear_failure, make_folder, relative, told, write_failure
 from plausible.runs.settings import AssessSettings
 
 OnCase = Callable[[str, int, int, str], None]
@@ -38,6 +38,11 @@ class Walked:
         """Cases that have results."""
         return len(self.done) + len(self.kept)
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything is different from before."""
+        return bool(self.done or self.failures)
+
 
 def walk_cases(
     study: Study, output: Path, *, stage: str, run: Callable[[Case], bool], on_case: OnCase | None = None
@@ -50,14 +55,19 @@ def walk_cases(
         stage: name of what is done, for the failures.
         run: does one case and says whether anything had to be made.
         on_case: called after each case.
+
+    Raises:
+        UnfitEnvironment: E903, results cannot be written.
     """
+    make_folder(output)
     done, kept, failures = list[str](), list[str](), list[Problem]()
     for number, case in enumerate(study, start=1):
-        result = "ok"
         try:
-            (done if run(case) else kept).append(case.subject)
+            made = run(case)
+            (done if made else kept).append(case.subject)
             clear_failure(output / case.subject, stage)
-        except (InvalidInput, MemoryError) as error:
+            result = "ok" if made else "kept"
+        except (InvalidInput, MemoryError, OSError) as error:
             problem = located(_problem(error), subject=case.subject)
             failures.append(problem)
             write_failure(output / case.subject, stage, problem)
@@ -113,8 +123,6 @@ def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSetti
     )
     if not overwrite and is_complete(folder, made.key):
         return False
-    image = case.image()
-    channels = image.channels if image else ()
     found = assess_members(case.members(), settings)
     infos = [asdict(info) for info in found.members.infos]
     sidecar = {
@@ -138,7 +146,7 @@ def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSetti
         provenance=made,
         maps=[_segmentation_file(found), *(MapFile(**one) for one in listed)],
         image=[relative(path, to=output) for path in image_files(case)],
-        channels=channels,
+        channels=_channels(case),
     )
     write_text(folder / CASE_JSON, to_json(report))
     return True
@@ -147,6 +155,15 @@ def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSetti
 def image_files(case: Case) -> list[str]:
     """Files of a case's image, in the order of its channels."""
     return [path for name, path in sorted(case.files.items()) if name.startswith("image/")]
+
+
+def _channels(case: Case) -> tuple[str, ...]:
+    """Names of the image's channels. An image that cannot be read stops nothing; its page says why it is not shown."""
+    try:
+        image = case.image()
+    except InvalidInput:
+        return ()
+    return image.channels if image else ()
 
 
 def _segmentation_file(found: Assessment) -> MapFile:
@@ -160,9 +177,17 @@ def _segmentation_file(found: Assessment) -> MapFile:
     )
 
 
-def _problem(error: InvalidInput | MemoryError) -> Problem:
+def _problem(error: InvalidInput | MemoryError | OSError) -> Problem:
     if isinstance(error, InvalidInput):
         return error.problem
+    if isinstance(error, OSError):
+        return Problem(
+            code="E305",
+            file=Path(str(error.filename or "")).name,
+            found=f"{type(error).__name__}: {error.strerror or error}",
+            expected="a file that can be read",
+            fix="put the file back or make it readable, and run the same command again",
+        )
     return Problem(
         code="E902",
         found="not enough memory for this case",

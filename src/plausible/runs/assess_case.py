@@ -68,7 +68,14 @@ def assess_members(members: Members, settings: AssessSettings) -> Assessment:
     masks = _masks(mean, maps[VOTES], members)
     written = tuple(maps[name] for name in settings.measures)
     uncertain = [one for one in written if one.name not in (PROBABILITY, VOTES)]
-    rows = case_rows(small, uncertain, masks, subject=members.subject, boundary_mm=settings.boundary_mm)
+    rows = case_rows(
+        small,
+        uncertain,
+        masks,
+        subject=members.subject,
+        boundary_mm=settings.boundary_mm,
+        interval_level=settings.interval_level,
+    )
     profiles = tuple(slice_profiles(mean, structures=members.classes.structures))
     return Assessment(members, written, _segmentation(mean, members.classes), masks, small, profiles, tuple(rows))
 

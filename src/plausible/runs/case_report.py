@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 
 from plausible.aggregate import mean_pairwise_dice, pairwise_dice, touches_edge, volume_interval, worst_slice
-from plausible.core import Case, Provenance
-from plausible.report import CaseReport, Interval, MapFile, SliceProfile, StructureSummary, Verdict
+from plausible.core import Case, MemberInfo, Provenance
+from plausible.report import CaseReport, Interval, MapFile, SliceProfile, State, StructureSummary, Verdict
 from plausible.runs.assess_case import PROBABILITY, Assessment, volume_ml, warnings_of
 from plausible.runs.settings import AssessSettings
 
@@ -47,7 +47,7 @@ def case_report(
             for one in found.profiles
         ),
         members=tuple(asdict(info) for info in members.infos),
-        ensemble=ensemble or f"{len(members)} members",
+        ensemble=ensemble or counted(members.infos),
         scores=tuple(row.to_dict() for row in found.rows),
         maps=tuple(maps),
         shape=members.geometry.shape,
@@ -62,6 +62,12 @@ def case_report(
     )
 
 
+def counted(infos: Sequence[MemberInfo]) -> str:
+    """How many members there are, or raters if all of them are people."""
+    word = "rater" if infos and all(info.kind == "rater" for info in infos) else "member"
+    return f"{len(infos)} {word}" + ("s" if len(infos) != 1 else "")
+
+
 def verdict(structures: Sequence[StructureSummary], *, limit: float | None, n_members: int) -> Verdict:
     """Say what to do with a case: the least agreed structure decides, and a structure that some members lack."""
     defined = [(s.agreement, s) for s in structures if s.agreement is not None]
@@ -71,10 +77,10 @@ def verdict(structures: Sequence[StructureSummary], *, limit: float | None, n_me
         return Verdict(state="cannot_tell", reason="No member found any structure.", limit=limit)
     agreement, least = min(defined, key=lambda pair: pair[0])
     reason, state = _reason(least, agreement, limit, [s.name for s in structures if ABSENT_IN_SOME in s.flags])
-    return Verdict(state=state, reason=reason, value=agreement, limit=limit, structure=least.name)  # type: ignore[arg-type]
+    return Verdict(state=state, reason=reason, value=agreement, limit=limit, structure=least.name)
 
 
-def _reason(least: StructureSummary, agreement: float, limit: float | None, absent: Sequence[str]) -> tuple[str, str]:
+def _reason(least: StructureSummary, agreement: float, limit: float | None, absent: Sequence[str]) -> tuple[str, State]:
     where = f"Members agree least on {least.name}: mean pairwise Dice {agreement:.2f}"
     where += f", most uncertain in slice {least.worst_slice}" if least.worst_slice is not None else ""
     if absent:
@@ -143,11 +149,13 @@ def _defined(value: float) -> float | None:
 
 def methods(found: Assessment, settings: AssessSettings) -> str:
     """Say in a paragraph what was done, ready for a paper."""
-    n = len(found.members)
+    who = counted(found.members.infos)
+    hard = all(source.hard for source in found.members.sources)
+    what = "label maps (0 or 1 at each voxel)" if hard else "probabilities"
     names = ", ".join(one.name.replace("_", " ") for one in found.maps if one.name != PROBABILITY)
     rule = "the most probable class" if found.members.classes.exclusive else "probability above 0.5 per region"
     return (
-        f"The probabilities of {n} members were averaged (linear pool); the segmentation is {rule} of the mean. "
+        f"The {what} of {who} were averaged (linear pool); the segmentation is {rule} of the mean. "
         f"Voxel maps: {names}; natural logarithm, in nat. Each was summarised over the whole image, the predicted "
         f"structure, all voxels that any member gave to the structure, and a shell of {settings.boundary_mm:g} mm on "
         "either side of the predicted surface. Agreement is the mean Dice over all pairs of members. Volumes are those "

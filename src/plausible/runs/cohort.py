@@ -1,6 +1,6 @@
 """Everything about a study that follows from its cases' folders: cohort.json, its page, and the two tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from plausible.report import (
     Interval,
     Reliability,
     RiskCoverageCurve,
+    State,
+    StructureSummary,
     cohort_page,
     to_json,
 )
@@ -40,9 +42,9 @@ from plausible.runs.layout import (
     SCORES,
     case_folders,
     read_failure,
-    read_json,
 )
 from plausible.runs.pages import read_case, read_evaluation
+from plausible.runs.record import read_run
 
 SUMMARY_MEASURES = (
     "dice",
@@ -70,9 +72,10 @@ class CaseResults:
     @property
     def rows(self) -> list[Score]:
         """Every row of the case, those of the assessment once."""
-        own = [_score(row) for row in self.report.scores] if self.report else []
-        seen = {row.key for row in own}
-        return own + [row for row in (self.evaluated.rows if self.evaluated else ()) if row.key not in seen]
+        scored = self.evaluated.rows if self.evaluated else ()
+        if self.report is None:
+            return list(scored)
+        return [*map(_score, self.report.scores), *(row for row in scored if row.against)]
 
 
 def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float = MAX_MB) -> CohortReport:
@@ -80,7 +83,7 @@ def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float 
 
     Args:
         output: folder of the results.
-        study: name of the study; what the cases say if empty.
+        study: name of the study; what run.json says if empty.
         seed: of the bootstrap.
         max_mb: budget of the page.
 
@@ -89,9 +92,10 @@ def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float 
     """
     cases = list(read_cases(output))
     if not cases:
-        raise ValueError(f"{output.name}: no case to report; run plausible assess -i MEMBERS -o {output.name} first")
-    name = study or next((case.report.study for case in cases if case.report), output.name)
-    report = cohort_report(cases, study=name, seed=seed, provenance=_provenance(output))
+        raise ValueError(f"{output.name}: no case to report; run plausible assess first")
+    made = read_run(output)
+    name = study or str(made.get("extra", {}).get("study") or output.name)
+    report = cohort_report(cases, study=name, seed=seed, provenance=made)
     write_rows(output / SCORES, [row for case in cases for row in case.rows])
     write_failures(output / FAILURES, [case.failure for case in cases if case.failure])
     write_text(output / COHORT_JSON, to_json(report))
@@ -99,9 +103,11 @@ def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float 
     return report
 
 
-def read_cases(output: Path) -> Iterator[CaseResults]:
-    """Read the folders of all cases; one whose files are damaged counts as failed."""
+def read_cases(output: Path, *, subjects: Collection[str] | None = None) -> Iterator[CaseResults]:
+    """Read the folders of all cases, or of these subjects; one whose files are damaged counts as failed."""
     for folder in case_folders(output):
+        if subjects is not None and folder.name not in subjects:
+            continue
         try:
             report = read_case(folder) if (folder / CASE_JSON).is_file() else None
             yield CaseResults(folder.name, report, read_evaluation(folder), read_failure(folder))
@@ -112,7 +118,7 @@ def read_cases(output: Path) -> Iterator[CaseResults]:
 def cohort_report(cases: Sequence[CaseResults], *, study: str, seed: int, provenance: dict[str, Any]) -> CohortReport:
     """Return what cohort.json holds of these cases."""
     done = [case for case in cases if case.report is not None]
-    lines = tuple(line for case in cases for line in _lines(case))
+    lines = lines_of(cases)
     rows = [row for case in cases for row in case.rows]
     scored = [case for case in cases if case.evaluated is not None]
     bins = [one for case in scored if case.evaluated for one in case.evaluated.reliability]
@@ -120,7 +126,7 @@ def cohort_report(cases: Sequence[CaseResults], *, study: str, seed: int, proven
     return CohortReport(
         study=study,
         n_cases=len(cases),
-        n_flagged=len({line.subject for line in lines if line.flags}),
+        n_flagged=len(flagged(lines)),
         lines=lines,
         failures=tuple(_failure(case.failure) for case in cases if case.failure),
         provenance=provenance,
@@ -133,6 +139,16 @@ def cohort_report(cases: Sequence[CaseResults], *, study: str, seed: int, proven
     )
 
 
+def lines_of(cases: Iterable[CaseResults]) -> tuple[CohortLine, ...]:
+    """One line per case and structure."""
+    return tuple(line for case in cases for line in _lines(case))
+
+
+def flagged(lines: Iterable[CohortLine]) -> tuple[str, ...]:
+    """Cases of which a structure is flagged."""
+    return tuple(dict.fromkeys(line.subject for line in lines if line.flags))
+
+
 def _lines(case: CaseResults) -> Iterator[CohortLine]:
     if case.report is None:
         return
@@ -140,7 +156,7 @@ def _lines(case: CaseResults) -> Iterator[CohortLine]:
         yield CohortLine(
             subject=case.subject,
             structure=one.name,
-            state=_state(case.report, bool(one.flags)),  # type: ignore[arg-type]
+            state=_state(case.report, one),
             agreement=one.agreement,
             volume_ml=one.volume_ml,
             volume_cv=one.volume_cv,
@@ -151,11 +167,11 @@ def _lines(case: CaseResults) -> Iterator[CohortLine]:
         )
 
 
-def _state(report: CaseReport, flagged: bool) -> str:
-    """A line is in review for its own flag, not for its neighbour's."""
-    if flagged:
+def _state(report: CaseReport, structure: StructureSummary) -> State:
+    """A line is in review for its own flag, not for its neighbour's; without agreement or a limit nobody can tell."""
+    if structure.flags:
         return "review"
-    return "pass" if report.verdict.state == "review" and report.verdict.limit is not None else report.verdict.state
+    return "cannot_tell" if structure.agreement is None or report.verdict.limit is None else "pass"
 
 
 def _summary(found: CohortEvaluation | None) -> Iterator[dict[str, Any]]:
@@ -248,15 +264,6 @@ def _warnings(cases: Sequence[CaseResults], *, n_scored: int) -> Iterator[str]:
     settings = {case.report.provenance.get("command", "") for case in cases if case.report}
     if len(settings) > 1:
         yield "Cases were assessed with different settings: " + "; ".join(sorted(settings))
-
-
-def _provenance(output: Path) -> dict[str, Any]:
-    """Record of the run; of the first part where several shared the work."""
-    for path in sorted(output.glob("run*.json")):
-        content = read_json(path)
-        if content is not None:
-            return {key: value for key, value in content.items() if key != "inputs"} | {"inputs": {}}
-    return {}
 
 
 def _score(row: Any) -> Score:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from plausible.aggregate import MemberVolumes, PairwiseOverlap, agreement_rows, volume_rows
-from plausible.core import Case, Members, Study, collect, provenance
+from plausible.core import Case, InvalidInput, Members, Study, collect, provenance
 from plausible.evaluate import evaluate_case
 from plausible.io import hash_files
 from plausible.io.atomic import write_json
@@ -36,14 +36,11 @@ def evaluate_study(
         on_case: called after each case.
 
     Raises:
-        ValueError: no case has a reference.
+        UnfitEnvironment: E903, results cannot be written.
     """
     chosen = settings or EvaluateSettings()
-    scored = [case for case in study if case.load_raters is not None]
-    if not scored:
-        raise ValueError(f"{study.name}: no case has a reference; give --references REF with a label map per case")
     return walk_cases(
-        Study(study.name, study.classes, tuple(scored), study.problems, study.ensemble),
+        study.only(referenced(study)),
         output,
         stage="evaluate",
         run=lambda case: _evaluate(case, output, settings=chosen, overwrite=overwrite),
@@ -51,18 +48,30 @@ def evaluate_study(
     )
 
 
+def referenced(study: Study) -> tuple[str, ...]:
+    """Cases that have a reference."""
+    return tuple(case.subject for case in study if case.load_raters is not None)
+
+
 def _evaluate(case: Case, output: Path, *, settings: EvaluateSettings, overwrite: bool) -> bool:
     path = output / case.subject / EVALUATION_JSON
     chosen = asdict(settings)
     made = provenance(f"evaluate {told(chosen)}", settings=chosen, inputs=hash_files(case.files))
-    before = None if overwrite else read_json(path)
-    if before is not None and before.get("provenance", {}).get("key") == made.key:
+    if not overwrite and _key(path) == made.key:
         return False
     raters = case.raters()
     assert raters is not None, f"{case.subject} was chosen for its reference"
     found = _scored(case, case.members(), raters, settings, made.to_dict(), output)
     write_json(path, found.to_dict())
     return True
+
+
+def _key(path: Path) -> str:
+    """Key of the evaluation that is there; empty if there is none, or a damaged one, which is made again."""
+    try:
+        return str((read_json(path) or {})["provenance"]["key"])
+    except (InvalidInput, KeyError, TypeError):
+        return ""
 
 
 def _scored(

@@ -14,17 +14,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from plausible.core import InvalidInput, Problem
+from plausible.core import InvalidInput, Problem, UnfitEnvironment
 from plausible.io.atomic import write_json
 
 CASE_JSON = "case.json"
 CASE_PAGE = "case.html"
 EVALUATION_JSON = "evaluation.json"
 FAILURE_JSON = "failure.json"
+CURVES_JSON = "curves.json"
 COHORT_JSON = "cohort.json"
 COHORT_PAGE = "cohort.html"
 SCORES = "scores.csv"
 FAILURES = "failures.csv"
+RUN = "run*.json"
+"""Records of the run, or of its parts."""
 
 
 def run_json(*, num_parts: int, part_id: int) -> str:
@@ -48,13 +51,34 @@ def relative(path: str | Path, *, to: Path) -> str:
         return Path(path).name
 
 
-RESULT_OF = {"assess": CASE_JSON, "evaluate": EVALUATION_JSON}
+RESULT_OF = {"assess": CASE_JSON, "evaluate": EVALUATION_JSON, "calibrate": CURVES_JSON}
 """The file that says a stage is done with a case."""
+
+
+def make_folder(output: Path) -> None:
+    """Make the folder of the results, before any work is put into them.
+
+    Raises:
+        UnfitEnvironment: E903, it cannot be made.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnfitEnvironment(
+            Problem(
+                code="E903",
+                file=output.name,
+                found=f"{type(error).__name__}: {error.strerror}",
+                expected="a folder that can be made and written to",
+                fix="choose another output folder with -o",
+            )
+        ) from error
 
 
 def write_failure(folder: Path, stage: str, problem: Problem) -> None:
     """Write down why a case could not be done; what an earlier run of this stage left is no longer its result."""
-    (folder / RESULT_OF[stage]).unlink(missing_ok=True)
+    for name in (RESULT_OF[stage], CASE_PAGE):
+        (folder / name).unlink(missing_ok=True)
     write_json(folder / FAILURE_JSON, {"stage": stage, **problem.to_dict()})
 
 

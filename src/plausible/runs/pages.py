@@ -1,9 +1,10 @@
 """Draw the page of a case from what lies on disk: case.json, its maps, and evaluation.json where there is one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,28 +17,25 @@ from plausible.report import CaseReport, StructureSummary, case_from_json, case_
 from plausible.runs.evaluation import EvaluatedCase
 from plausible.runs.layout import CASE_JSON, CASE_PAGE, EVALUATION_JSON, read_json
 
+Shown = TypeVar("Shown")
+
 MAX_MB = 8.0
 HIDDEN_MAPS = ("mean_probability",)
 
 
-def draw_case(folder: Path, *, max_mb: float = MAX_MB) -> tuple[str, ...]:
-    """Write case.html of an assessed case; return what it could not show (image or reference moved away).
+def draw_case(folder: Path, *, max_mb: float = MAX_MB) -> tuple[Problem, ...]:
+    """Write case.html of an assessed case; return why its image or its reference is not shown, if it is not.
 
     Raises:
-        InvalidInput: E305, one of its files is damaged or missing.
+        InvalidInput: E305, one of its own files is damaged or missing.
     """
-    report, lost = read_case(folder), []
-    image, reference = None, None
-    try:
-        image = _image(report, folder)
-    except (InvalidInput, OSError):
-        lost.append("the image is no longer where it was: assess again, or put it back")
-    try:
-        reference = _reference(report, folder)
-    except (InvalidInput, OSError):
-        lost.append("the reference is no longer where it was: evaluate again, or put it back")
+    report = read_case(folder)
+    image, no_image = _if_readable(lambda: _image(report, folder), "E109", report.subject)
+    reference, no_reference = _if_readable(lambda: _reference(folder), "E106", report.subject)
+    lost = tuple(problem for problem in (no_image, no_reference) if problem)
+    unseen = (f"Not shown: {problem.file}: {problem.found}." for problem in lost)
     page = case_page(
-        replace(report, warnings=(*report.warnings, *(f"Not shown: {text}." for text in lost))),
+        replace(report, warnings=(*report.warnings, *unseen)),
         image=image,
         probability=read_scalar_map(folder / PROBABILITY),
         segmentation=_labels(folder / SEGMENTATION, classes_of(folder)),
@@ -46,7 +44,7 @@ def draw_case(folder: Path, *, max_mb: float = MAX_MB) -> tuple[str, ...]:
         max_mb=max_mb,
     )
     write_text(folder / CASE_PAGE, page)
-    return tuple(lost)
+    return lost
 
 
 def read_case(folder: Path) -> CaseReport:
@@ -119,6 +117,24 @@ def _scored(structure: StructureSummary, evaluated: EvaluatedCase) -> StructureS
     )
 
 
+def _if_readable(read: Callable[[], Shown], code: str, subject: str) -> tuple[Shown | None, Problem | None]:
+    """What `read` returns, or a warning that says why it cannot be read."""
+    try:
+        return read(), None
+    except InvalidInput as error:
+        return None, replace(error.problem, subject=subject, severity="warning")
+    except OSError as error:
+        return None, Problem(
+            code=code,
+            subject=subject,
+            file=Path(str(error.filename or "")).name,
+            severity="warning",
+            found="it is no longer where it was" if isinstance(error, FileNotFoundError) else str(error.strerror),
+            expected="the file that the results were made from, so that the page can show it",
+            fix="put it back, or run the same command again with the folder where it lies now",
+        )
+
+
 def _is_overlay(quantity: str) -> bool:
     return quantity not in (*HIDDEN_MAPS, "segmentation")
 
@@ -128,7 +144,7 @@ def _image(report: CaseReport, folder: Path) -> Image | None:
     return read_image(paths, channels=report.channels, subject=report.subject) if paths else None
 
 
-def _reference(report: CaseReport, folder: Path) -> LabelMap | None:
+def _reference(folder: Path) -> LabelMap | None:
     evaluated = read_evaluation(folder)
     if evaluated is None or not evaluated.references:
         return None

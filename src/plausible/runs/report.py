@@ -1,5 +1,6 @@
 """Pages from results: those that are missing or older than their numbers are drawn again."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from plausible.core import InvalidInput, Problem
@@ -9,23 +10,36 @@ from plausible.runs.pages import MAX_MB, draw_case
 
 
 def draw_pages(
-    output: Path, *, max_mb: float = MAX_MB, overwrite: bool = False, on_case: OnCase | None = None
+    output: Path,
+    *,
+    subjects: Collection[str] | None = None,
+    max_mb: float = MAX_MB,
+    overwrite: bool = False,
+    on_case: OnCase | None = None,
 ) -> tuple[Problem, ...]:
-    """Draw the page of every assessed case in a folder; return what could not be drawn.
+    """Draw the page of every assessed case in a folder.
+
+    Returns:
+        Errors: pages that could not be drawn. Warnings: images and references that could not be shown.
 
     Args:
         output: folder of the results.
+        subjects: only these cases, as other runs may be working on the others; all by default.
         max_mb: budget of a page.
         overwrite: draw pages again that are up to date.
         on_case: called after each page.
     """
-    stale = [f for f in case_folders(output) if (f / CASE_JSON).is_file() and (overwrite or not _is_current(f))]
+    folders = [
+        f for f in case_folders(output) if (f / CASE_JSON).is_file() and (subjects is None or f.name in subjects)
+    ]
+    stale = [folder for folder in folders if overwrite or not _is_current(folder)]
     problems = list[Problem]()
     for number, folder in enumerate(stale, start=1):
         result = "ok"
         try:
             lost = draw_case(folder, max_mb=max_mb)
-            result = "; ".join(lost) or result
+            problems += lost
+            result = ", ".join(f"without {problem.file} ({problem.code})" for problem in lost) or result
         except InvalidInput as error:
             problems.append(error.problem)
             result = error.problem.code

@@ -1,9 +1,9 @@
-"""Settings of the runs: frozen records, at once flags of the command line, defaults in Python and provenance."""
+"""Settings of the runs: frozen records, at once flags of the command line, defaults in Python and provenance.
+
+The families that the settings are for are imported when a setting is used, so that `--help` answers at once.
+"""
 
 from dataclasses import dataclass
-
-from plausible.evaluate import BOX_MARGIN_MM, N_BINS
-from plausible.measure import DEFAULT_MEASURES, VOXEL_MEASURES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,8 +11,8 @@ class AssessSettings:
     """How cases are assessed.
 
     Attributes:
-        maps: voxel map to write, as `VOXEL_MEASURES` calls it; give it several times. The mean probability and the
-            decomposition are always written.
+        maps: further voxel map to write, e.g. variance; give it several times. The mean probability, predictive
+            entropy, expected entropy and mutual information are always written.
         boundary_mm: half the width of the shell around the predicted surface in which maps are aggregated.
         interval_level: share of the members that a volume interval holds.
         review_below: mean pairwise Dice below which a structure is flagged for review. Without it (and without a
@@ -25,8 +25,11 @@ class AssessSettings:
     review_below: float | None = None
 
     def __post_init__(self) -> None:
-        for name in self.maps:
-            VOXEL_MEASURES[name]
+        if self.maps:
+            from plausible.measure import VOXEL_MEASURES
+
+            for name in self.maps:
+                VOXEL_MEASURES[name]
         if not self.boundary_mm > 0:
             raise ValueError(f"boundary_mm must be above 0, got {self.boundary_mm}")
         if not 0 < self.interval_level < 1:
@@ -37,6 +40,8 @@ class AssessSettings:
     @property
     def measures(self) -> tuple[str, ...]:
         """Every map that is written."""
+        from plausible.measure import DEFAULT_MEASURES
+
         return tuple(dict.fromkeys((*DEFAULT_MEASURES, *self.maps)))
 
 
@@ -51,8 +56,8 @@ class EvaluateSettings:
     """
 
     tolerance_mm: float = 2.0
-    n_bins: int = N_BINS
-    box_margin_mm: float = BOX_MARGIN_MM
+    n_bins: int = 15
+    box_margin_mm: float = 10.0
 
     def __post_init__(self) -> None:
         if self.tolerance_mm < 0 or self.box_margin_mm < 0 or self.n_bins < 1:
