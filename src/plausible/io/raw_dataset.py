@@ -104,11 +104,16 @@ def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()
     cases = [
         _case(subject, images[subject], labels[subject], told) for subject in sorted(set(images) & set(labels) & wanted)
     ]
+    problems = [p for p in unpaired(images, labels) if p.subject in wanted or p.code == "E101"]
+    return Study(told.name, told.classes, tuple(cases), tuple(problems))
+
+
+def unpaired(images: Mapping[str, Sequence[Path]], labels: Mapping[str, Path]) -> list[Problem]:
+    """Problems E101, E106 and E107: doubled channel suffixes, images without a label, labels without an image."""
     doubled = doubled_suffixes(images, known=labels)
     named = {name for problem in doubled for name in doubled_names(problem)}
-    lone = sorted(((set(images) ^ set(labels)) & wanted) - named)
-    unpaired = [_unpaired(subject, images.get(subject), labels.get(subject)) for subject in lone]
-    return Study(told.name, told.classes, tuple(cases), (*doubled, *unpaired))
+    lone = sorted((set(images) ^ set(labels)) - named)
+    return [*doubled, *(_unpaired(subject, images.get(subject), labels.get(subject)) for subject in lone)]
 
 
 def read_reference(

@@ -157,7 +157,7 @@ def _agreed_classes(found: Sequence[MemberFolder], told: Classes | None, problem
     for classes in (told, *(folder.classes for folder in found)):
         if classes is not None:
             return classes
-    if found:
+    if found and all(problem.code != "E311" for problem in problems):
         problems.append(
             Problem(
                 code="E311",

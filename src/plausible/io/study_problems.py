@@ -29,13 +29,12 @@ def gaps(
         absent = [folder.id for folder in members if subject not in folder.cases]
         problems += [missing_member(subject, m, members, severity=severity) for m in absent]
         problems += [_no_reference(subject, r) for r, folder in references.items() if subject not in folder.cases]
-    if images is None:
+    if images is None or not members:
         return problems
     named = {name for problem in doubled for name in doubled_names(problem)}
     problems += [_no_image(s, "predictions") for s in sorted(predicted - set(images) - named)]
     problems += [_no_image(s, "a label") for s in sorted(labelled - predicted - set(images) - named)]
-    kind = members[0].kind if members else "store"
-    return [*problems, *(_not_predicted(s, kind) for s in sorted(set(images) - predicted - named))]
+    return [*problems, *(_not_predicted(s, members[0].kind) for s in sorted(set(images) - predicted - named))]
 
 
 def class_problems(found: Sequence[MemberFolder], agreed: Classes, align: Align | None) -> list[Problem]:
@@ -63,16 +62,17 @@ def missing_member(subject: str, member: str, folders: Sequence[MemberFolder], *
         found=f"{present} of {len(folders)} members have this case"
         + ("; here is its segmentation, without probabilities" if label_only else ""),
         expected="every member has every case",
-        fix=_PREDICT_AGAIN[folder.kind] + ", or allow_missing = true in study.toml (--allow-missing)",
+        fix=_PREDICT_AGAIN[folder.kind].format(member=member)
+        + ", or allow_missing = true in study.toml (--allow-missing)",
     )
 
 
-_NNUNET = "nnUNetv2_predict -i IMAGES -o MEMBER -d DATASET -c CONFIGURATION -f FOLD --save_probabilities"
+_NNUNET = "nnUNetv2_predict -i IMAGES -o MEMBERS/{member} -d DATASET -c CONFIGURATION -f FOLD --save_probabilities"
 _PREDICT_AGAIN: dict[Kind, str] = {
     "store": "plausible predict MODEL -i IMAGES -o MEMBERS (finished members are kept)",
     "nnunet": _NNUNET,
-    "nifti": "predict this case with this member",
-    "structures": "predict this case with this member",
+    "nifti": "predict this case with {member}",
+    "structures": "predict this case with {member}",
 }
 _ONE_EACH = "predict with every model of the ensemble, each into a folder of its own: MEMBERS/<member>/<CASE>.nii.gz"
 _MORE_MEMBERS: dict[Kind, str] = {
@@ -125,7 +125,7 @@ def _not_predicted(subject: str, kind: Kind) -> Problem:
         severity="warning",
         found="an image of which no member has a prediction",
         expected="every member has every case",
-        fix=_PREDICT_AGAIN[kind],
+        fix=_PREDICT_AGAIN[kind].format(member="<member>"),
     )
 
 
