@@ -5,16 +5,30 @@ their own, its ```console lines that begin with `$ plausible` through the progra
 is not 0 (`# ends with 10`). What is fenced as ```bash is shown only.
 """
 
+import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from tests.docs.blocks import ROOT, Block, blocks, pages
 
-WITH_EXAMPLES = [page for page in pages() if any(True for _ in blocks(page.read_text(encoding="utf-8")))]
+DEMO = "$ plausible demo -o demo"
+
+
+def cases() -> list[object]:
+    """Pages with examples; those that begin with the demonstration are slow."""
+    found = []
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        if any(True for _ in blocks(text)):
+            marks = [pytest.mark.slow, pytest.mark.timeout(300)] if DEMO in text else []
+            found.append(pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks))
+    return found
 
 
 def run_python(block: Block, page: Path) -> None:
@@ -34,10 +48,26 @@ def run_console(block: Block, page: Path) -> None:
 RUN = {"python": run_python, "console": run_console}
 
 
-@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demonstration, made once for all processes of a test run; where a page makes it again, it is kept."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / "demo.lock"), pytest.MonkeyPatch.context() as patched:
+        patched.chdir(shared)
+        run_console(Block("console", DEMO, 0), Path("demo"))
+    return shared / "demo"
+
+
+@pytest.mark.parametrize("page", cases())
+def test_the_examples_of_a_page_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    if DEMO in text:
+        shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo")
     monkeypatch.chdir(tmp_path)
-    for block in blocks(page.read_text(encoding="utf-8")):
+    for block in blocks(text):
         RUN[block.kind](block, page)
 
 
