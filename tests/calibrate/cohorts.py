@@ -54,7 +54,8 @@ def margin_curves(outer_mm: Sequence[float], inner_mm: Sequence[float] | None = 
     inner = outer_mm if inner_mm is None else inner_mm
     made = []
     for n, (out, shrink) in enumerate(zip(outer_mm, inner, strict=True)):
-        covered = (out <= MARGINS + 1e-9).astype(float) + 0 * out
-        spilled = (shrink > MARGINS + 1e-9).astype(float) + 0 * out
+        undefined = np.full(len(MARGINS), np.nan)
+        covered = undefined if np.isnan(out) else (out <= MARGINS + 1e-9).astype(float)
+        spilled = undefined if np.isnan(out) else (shrink > MARGINS + 1e-9).astype(float)
         made.append(MarginCurve(f"p{n:04}", "liver", MARGINS, covered, spilled))
     return made

@@ -17,14 +17,14 @@ from scipy.special import expit
 from plausible.core import InvalidInput, Member, Members, Problem, walk
 from plausible.measure import VoxelStatistics, default_slab_voxels, mean_probability
 
-N_THRESHOLDS = 1003
+N_THRESHOLDS = 1004
 LARGEST_LOG_ODDS = 10.0
 
 
 def log_odds_grid(n: int = N_THRESHOLDS) -> Float[np.ndarray, " t"]:
     """Thresholds from 0 (whole image) over 4.5e-5 ... 0.5 ... 1 - 4.5e-5 and 1 to infinity (empty set).
 
-    Values are rounded to float32, as probabilities are, so that p ≥ t is decided alike everywhere. An even n leaves
+    Values are rounded to float32, as probabilities are, so that p ≥ t is decided alike everywhere. An odd n leaves
     0.5 out.
     """
     inner = expit(np.linspace(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS, n - 3)).astype(np.float32)
