@@ -144,9 +144,14 @@ def percent(share: float) -> str:
     return f"{round(100 * share, 6):g} %"
 
 
+WRITTEN = {"dice": "Dice", "hausdorff": "Hausdorff"}
+"""Names of people keep their capital."""
+
+
 def about(structure: str, name: str) -> str:
     """Name of a quantity of a structure, as statements say it."""
-    return " ".join(part for part in (structure, name.replace("_", " ")) if part)
+    words = [WRITTEN.get(word, word) for word in name.split("_")]
+    return " ".join(part for part in (structure, *words) if part)
 
 
 def validated(kind: type[R], values: Mapping[str, Any]) -> R:

@@ -19,6 +19,10 @@ EXAMPLE = "plausible assess -i MEMBERS -o OUT --images imagesTs --review-below 0
 def assess(
     members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
     output: Output,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="What plausible calibrate made; its intervals and flags are used."),
+    ] = None,
     fail_on_flag: Annotated[bool, typer.Option("--fail-on-flag", help="End with 10 if a case is flagged.")] = False,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
@@ -41,6 +45,7 @@ def assess(
         from plausible.cli.progress import case_progress
         from plausible.cli.results import finish_run, show_study
         from plausible.runs.assess import assess_study
+        from plausible.runs.calibration import adopt_calibration
         from plausible.runs.evaluate import evaluate_study, referenced
         from plausible.runs.record import write_run
 
@@ -48,8 +53,13 @@ def assess(
         if dry_run:
             show_study(study, output, as_json=as_json)
             return
+        adopted = adopt_calibration(calibration, output)
         with case_progress("assess", quiet=quiet) as progress:
-            walks = [assess_study(study, output, settings=settings, overwrite=overwrite, on_case=progress)]
+            walks = [
+                assess_study(
+                    study, output, settings=settings, calibrations=adopted, overwrite=overwrite, on_case=progress
+                )
+            ]
         good = study.only([*walks[0].done, *walks[0].kept])
         told = asdict(settings)
         if referenced(good):

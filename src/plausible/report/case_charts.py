@@ -88,7 +88,7 @@ def gradient() -> str:
 def interval_meaning(structures: Sequence[StructureSummary]) -> list[str]:
     """Return what the intervals of the volumes mean, each wording once."""
     told = (
-        f"{s.volume_ml.meaning} (level {percent(s.volume_ml.level)}, n = {s.volume_ml.n} members)"
+        f"{s.volume_ml.meaning} (level {percent(s.volume_ml.level)}, n = {s.volume_ml.n})"
         if s.volume_ml.level is not None
         else s.volume_ml.meaning
         for s in structures

@@ -83,9 +83,14 @@ def structures(view: CaseView) -> Content:
         {"row": row, "colour": colour, "key": n + 1 if n < 9 else ""}
         for n, (row, colour) in enumerate(zip(rows, colours_of(view.report), strict=True))
     ]
-    has_reference = any(row.reference_volume_ml is not None for row in rows)
-    meanings = interval_meaning(rows)
-    return {"entries": entries, "measures": measures, "has_reference": has_reference, "meanings": meanings}
+    return {
+        "entries": entries,
+        "measures": measures,
+        "has_reference": any(row.reference_volume_ml is not None for row in rows),
+        "has_margin": any(row.outer_margin_mm is not None for row in rows),
+        "has_set": any(row.set_threshold is not None for row in rows),
+        "meanings": interval_meaning(rows),
+    }
 
 
 @CASE_PANELS.add(

@@ -63,6 +63,8 @@ class StructureSummary:
     flags: tuple[str, ...] = ()
     reference: Mapping[str, float | None] = field(default_factory=dict)  # scores against the reference, by measure
     reference_volume_ml: float | None = None
+    outer_margin_mm: float | None = None  # calibrated: grown by it, the structure holds the true one as promised
+    set_threshold: float | None = None  # calibrated: smallest mean probability of the voxel set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ from plausible.io import hash_files, is_complete, write_case
 from plausible.io.atomic import write_text
 from plausible.io.results import SEGMENTATION
 from plausible.report import MapFile, to_json
+from plausible.runs.apply_calibration import calibrated, conformal_sets
 from plausible.runs.assess_case import Assessment, assess_members
+from plausible.runs.calibration import CALIBRATION_JSON, Calibrations
 from plausible.runs.case_report import case_report
 from plausible.runs.layout import CASE_JSON, CASE_PAGE, clear_failure, make_folder, relative, told, write_failure
 from plausible.runs.settings import AssessSettings
@@ -82,6 +84,7 @@ def assess_study(
     output: Path,
     *,
     settings: AssessSettings | None = None,
+    calibrations: Calibrations | None = None,
     overwrite: bool = False,
     on_case: OnCase | None = None,
 ) -> Walked:
@@ -94,6 +97,7 @@ def assess_study(
         study: cases with members.
         output: folder of the results.
         settings: how cases are assessed.
+        calibrations: what was calibrated on other patients; its intervals and flags are used then.
         overwrite: assess again what is there already.
         on_case: called after each case.
     """
@@ -102,12 +106,22 @@ def assess_study(
         study,
         output,
         stage="assess",
-        run=lambda case: assess_case(case, output, study=study, settings=chosen, overwrite=overwrite),
+        run=lambda case: assess_case(
+            case, output, study=study, settings=chosen, calibrations=calibrations, overwrite=overwrite
+        ),
         on_case=on_case,
     )
 
 
-def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSettings, overwrite: bool = False) -> bool:
+def assess_case(
+    case: Case,
+    output: Path,
+    *,
+    study: Study,
+    settings: AssessSettings,
+    calibrations: Calibrations | None = None,
+    overwrite: bool = False,
+) -> bool:
     """Assess one case into its folder; say whether there was anything to do.
 
     Raises:
@@ -118,12 +132,13 @@ def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSetti
     made = provenance(
         f"assess {told(told_settings)}".strip(),
         settings=told_settings,
-        inputs=hash_files(case.files),
+        inputs=hash_files(case.files) | ({CALIBRATION_JSON: calibrations.sha256} if calibrations else {}),
         ensemble=study.ensemble,
     )
     if not overwrite and is_complete(folder, made.key):
         return False
     found = assess_members(case.members(), settings)
+    sets = conformal_sets(found, calibrations) if calibrations else None
     infos = [asdict(info) for info in found.members.infos]
     sidecar = {
         "classes": list(case.classes.names),
@@ -132,11 +147,12 @@ def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSetti
         "regions_class_order": list(found.segmentation.classes.order),
         "members": infos,
         "mean_of": "probabilities",
-        "calibration": None,
+        "calibration": calibrations.summary if calibrations else None,
         "made_by": {key: value for key, value in made.to_dict().items() if key != "inputs"},
     }
     (folder / CASE_PAGE).unlink(missing_ok=True)
-    listed = write_case(folder, maps=found.maps, segmentation=found.segmentation, sidecar=sidecar)
+    maps = (*found.maps, *([sets] if sets else []))
+    listed = write_case(folder, maps=maps, segmentation=found.segmentation, sidecar=sidecar)
     report = case_report(
         case,
         found,
@@ -148,7 +164,7 @@ def assess_case(case: Case, output: Path, *, study: Study, settings: AssessSetti
         image=[relative(path, to=output) for path in image_files(case)],
         channels=_channels(case),
     )
-    write_text(folder / CASE_JSON, to_json(report))
+    write_text(folder / CASE_JSON, to_json(calibrated(report, found, calibrations) if calibrations else report))
     return True
 
 

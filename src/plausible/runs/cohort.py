@@ -32,6 +32,7 @@ from plausible.report import (
     cohort_page,
     to_json,
 )
+from plausible.runs.calibration import CALIBRATION_JSON, Calibrations, read_calibration
 from plausible.runs.evaluation import EvaluatedCase
 from plausible.runs.layout import (
     CASE_JSON,
@@ -96,6 +97,9 @@ def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float 
     made = read_run(output)
     name = study or str(made.get("extra", {}).get("study") or output.name)
     report = cohort_report(cases, study=name, seed=seed, provenance=made)
+    copy = output / CALIBRATION_JSON
+    if copy.is_file():
+        report = _watched(report, cases, read_calibration(copy))
     write_rows(output / SCORES, [row for case in cases for row in case.rows])
     write_failures(output / FAILURES, [case.failure for case in cases if case.failure])
     write_text(output / COHORT_JSON, to_json(report))
@@ -139,6 +143,18 @@ def cohort_report(cases: Sequence[CaseResults], *, study: str, seed: int, proven
     )
 
 
+def _watched(report: CohortReport, cases: Sequence[CaseResults], calibrations: Calibrations) -> CohortReport:
+    """Add what the cases were calibrated with, and whether they look like the calibration patients together."""
+    lamp, warnings = calibrations.lamp, list(report.warnings)
+    if lamp is not None:
+        rows = [row for case in cases for row in case.rows if case.report and case.report.calibration]
+        agreed = [row for row in rows if row.measure == lamp.measure and not row.structure and not row.against]
+        reading = lamp.apply(agreed) if agreed else None
+        if reading is not None and reading.in_doubt:
+            warnings.append(f"These cases do not look like the calibration patients: {reading.reason}.")
+    return replace(report, calibration=calibrations.summary, warnings=tuple(warnings))
+
+
 def lines_of(cases: Iterable[CaseResults]) -> tuple[CohortLine, ...]:
     """One line per case and structure."""
     return tuple(line for case in cases for line in _lines(case))
@@ -171,7 +187,9 @@ def _state(report: CaseReport, structure: StructureSummary) -> State:
     """A line is in review for its own flag, not for its neighbour's; without agreement or a limit nobody can tell."""
     if structure.flags:
         return "review"
-    return "cannot_tell" if structure.agreement is None or report.verdict.limit is None else "pass"
+    if structure.agreement is None or report.verdict.state == "cannot_tell":
+        return "cannot_tell"
+    return "pass" if report.verdict.state == "pass" or report.verdict.limit is not None else "cannot_tell"
 
 
 def _summary(found: CohortEvaluation | None) -> Iterator[dict[str, Any]]:

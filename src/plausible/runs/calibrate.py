@@ -1,0 +1,159 @@
+"""Calibrate on a study with references: what can be promised for new patients, written to calibration.json."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from plausible.calibrate import (
+    Calibration,
+    fit_failure_flag,
+    fit_interval,
+    fit_lamp,
+    fit_margin,
+    fit_novelty,
+    fit_quantile_interval,
+    fit_risk_control,
+    loss_curve,
+)
+from plausible.core import Case, InvalidInput, Score, Study, provenance, select
+from plausible.io import hash_files
+from plausible.io.atomic import write_json
+from plausible.runs.assess import OnCase, Walked, walk_cases
+from plausible.runs.calibrate_settings import CalibrateSettings, FailureRule
+from plausible.runs.calibration import Calibrations
+from plausible.runs.calibration_case import REFERENCE, SEGMENTED, CalibrationCase, calibration_case
+from plausible.runs.calibration_features import FEATURES, novelty_rows
+from plausible.runs.layout import CURVES_JSON, read_json, told
+from plausible.runs.settings import EvaluateSettings
+
+
+def measure_cases(
+    study: Study,
+    folder: Path,
+    *,
+    scoring: EvaluateSettings,
+    overwrite: bool = False,
+    on_case: OnCase | None = None,
+) -> tuple[list[CalibrationCase], Walked]:
+    """Measure every case with a reference and keep its curves in a folder; what is there already is kept.
+
+    Raises:
+        ValueError: no case has a reference.
+    """
+    chosen = study.only([case.subject for case in study if case.load_raters is not None])
+    if not len(chosen):
+        raise ValueError(f"{study.name}: no case has a reference; give --references REF with a label map per case")
+    measured: dict[str, CalibrationCase] = {}
+
+    def run(case: Case) -> bool:
+        path = folder / case.subject / CURVES_JSON
+        key = provenance("calibrate", settings=asdict(scoring), inputs=hash_files(case.files)).key
+        before = None if overwrite else read_json(path)
+        if before is not None and before.get("key") == key:
+            measured[case.subject] = CalibrationCase.from_dict(before)
+            return False
+        measured[case.subject] = calibration_case(case, scoring=scoring, key=key)
+        write_json(path, measured[case.subject].to_dict())
+        return True
+
+    walked = walk_cases(chosen, folder, stage="calibrate", run=run, on_case=on_case)
+    return [measured[subject] for subject in sorted(measured)], walked
+
+
+def calibrate(cases: Sequence[CalibrationCase], settings: CalibrateSettings, *, today: date) -> Calibrations:
+    """Fit everything that was asked for; what cannot be promised is listed with its reason.
+
+    Raises:
+        InvalidInput: E401 or E403, nothing at all can be promised.
+    """
+    structures = list(dict.fromkeys(one.structure for case in cases for one in case.counts))
+    common = {"population": settings.population, "date": today.isoformat()}
+    records, refused = list[Calibration](), list[dict[str, Any]]()
+    first: InvalidInput | None = None
+    for what, fit in _fits(cases, structures, settings, common):
+        try:
+            records.append(fit())
+        except InvalidInput as error:
+            first = first or error
+            refused.append({"what": what, **error.problem.to_dict()})
+    if first and not records:
+        raise first
+    made = provenance(
+        f"calibrate {told(asdict(settings))}",
+        settings=asdict(settings),
+        inputs={case.subject: case.key for case in cases},
+    )
+    return Calibrations(tuple(records), tuple(refused), made.to_dict())
+
+
+def _fits(
+    cases: Sequence[CalibrationCase], structures: Sequence[str], settings: CalibrateSettings, common: dict[str, Any]
+) -> list[tuple[str, Callable[[], Calibration]]]:
+    rows = [row for case in cases for row in case.rows]
+    fits: list[tuple[str, Callable[[], Calibration]]] = []
+    for structure in structures:
+        of = [row for row in rows if row.structure == structure]
+        fits.append((f"volume interval of {structure}", partial(_interval, of, settings, common)))
+        fits.append((f"margin of {structure}", partial(_margin, cases, structure, settings, common)))
+        fits.append((f"voxel set of {structure}", partial(_set, cases, structure, settings, common)))
+        for rule in settings.failures:
+            fits.append((f"failure flag of {structure}", partial(_flag, of, rule, settings, common)))
+        fits.append((f"novelty of {structure}", partial(_novelty, of, settings, common)))
+    agreed = select(rows, measure=settings.score, structure="")
+    lamp = partial(fit_lamp, agreed, alpha=settings.lamp_alpha, seed=settings.seed, **common)
+    return [*fits, ("exchangeability lamp", lamp)]
+
+
+def _interval(rows: Sequence[Score], settings: CalibrateSettings, common: dict[str, Any]) -> Calibration:
+    references = select(rows, measure=REFERENCE)
+    shared: dict[str, Any] = {"alpha": settings.alpha, "tails": settings.tails, "valid_range": (0.0, float("inf"))}
+    if settings.volume == "quantiles":
+        low, high = (select(rows, measure=f"volume_interval_{end}") for end in ("low", "high"))
+        return fit_quantile_interval(low, high, references, **shared, **common)
+    spreads = select(rows, measure="volume_sd") if settings.volume == "normalized" else None
+    predictions = select(rows, measure=SEGMENTED)
+    floor = settings.spread_floor_ml
+    return fit_interval(predictions, references, spreads=spreads, spread_floor=floor, **shared, **common)
+
+
+def _margin(
+    cases: Sequence[CalibrationCase], structure: str, settings: CalibrateSettings, common: dict[str, Any]
+) -> Calibration:
+    curves = [one for case in cases for one in case.margins if one.structure == structure]
+    share = settings.margin_share
+    return fit_margin(curves, alpha=settings.alpha, share=share, sides="outer", absent=settings.absent, **common)
+
+
+def _set(
+    cases: Sequence[CalibrationCase], structure: str, settings: CalibrateSettings, common: dict[str, Any]
+) -> Calibration:
+    counts = [one for case in cases for one in case.counts if one.structure == structure]
+    curves = [loss_curve(one, loss="false_negative_rate") for one in counts]
+    return fit_risk_control(curves, alpha=settings.missed, absent=settings.absent, **common)
+
+
+def _flag(rows: Sequence[Score], rule: FailureRule, settings: CalibrateSettings, common: dict[str, Any]) -> Calibration:
+    qualities = [row for row in rows if row.measure == rule.measure and row.against]
+    if not qualities:
+        known = sorted({row.measure for row in rows if row.against and row.higher_is != "neither"})
+        raise ValueError(
+            f"--failure {rule.measure}: no such score against the references; there are {', '.join(known)}"
+        )
+    return fit_failure_flag(
+        select(rows, measure=settings.score),
+        qualities,
+        limit=rule.limit,
+        alpha=settings.alpha,
+        delta=settings.delta,
+        absent=settings.absent,
+        **common,
+    )
+
+
+def _novelty(rows: Sequence[Score], settings: CalibrateSettings, common: dict[str, Any]) -> Calibration:
+    found = novelty_rows(rows, rows[0].structure, volume=SEGMENTED)
+    features = [select(found, measure=name) for name in (SEGMENTED, *FEATURES)]
+    return fit_novelty(features, alpha=settings.lamp_alpha, **common)
