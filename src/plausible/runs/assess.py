@@ -1,8 +1,9 @@
 """Assess the cases of a study: maps, rows, verdicts and pages; what is done already is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from plausible.core import Case, InvalidInput, Problem, Study, provenance
 from plausible.core.problems import located
@@ -160,7 +161,7 @@ def assess_case(
         study=study.name,
         ensemble=study.ensemble,
         provenance=made,
-        maps=[_segmentation_file(found), *(MapFile(**one) for one in listed)],
+        maps=[_segmentation_file(found), *map(_map_file, listed)],
         image=[relative(path, to=output) for path in image_files(case)],
         channels=_channels(case),
     )
@@ -191,6 +192,11 @@ def _segmentation_file(found: Assessment) -> MapFile:
         definition="label rule on the mean probability",
         valid_range=(0.0, float(max((*labels.label_values(), *labels.order)))),
     )
+
+
+def _map_file(listed: Mapping[str, Any]) -> MapFile:
+    low, high = listed["valid_range"]
+    return MapFile(**{**listed, "valid_range": (low, high), "frames": tuple(listed["frames"])})
 
 
 def _problem(error: InvalidInput | MemoryError | OSError) -> Problem:

@@ -89,7 +89,7 @@ def _memory(need: MemoryNeed) -> str:
     )
 
 
-def _times(values: Sequence[float]) -> str:
+def _times(values: Sequence[int] | Sequence[float]) -> str:
     return "×".join(f"{value:g}" for value in values)
 
 
