@@ -1,13 +1,13 @@
 """Small studies on disk, as other tools write them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from plausible.core import Classes, Geometry
+from plausible.core import Classes, Geometry, InvalidInput
 
 
 def probabilities(classes: Classes, shape: Sequence[int], *, seed: int, sharpness: float = 3.0) -> np.ndarray:
@@ -18,6 +18,15 @@ def probabilities(classes: Classes, shape: Sequence[int], *, seed: int, sharpnes
         return 1 / (1 + np.exp(-logits))
     powers = np.exp(logits)
     return powers / powers.sum(axis=0)
+
+
+def code_of(run: Callable[[], object]) -> str | None:
+    """Code of the problem that something ends with; None if it ends well."""
+    try:
+        run()
+    except InvalidInput as error:
+        return error.problem.code
+    return None
 
 
 def save_nifti(path: Path, values: np.ndarray, geometry: Geometry | np.ndarray) -> Path:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import Num
@@ -70,7 +69,7 @@ def read_channels(path: Path, *, keys: tuple[str, ...]) -> Iterator[Num[np.ndarr
         file.read(1)
 
 
-def _values(file: IO[bytes], dtype: np.dtype, count: int) -> np.ndarray:
+def _values(file: zipfile.ZipExtFile, dtype: np.dtype, count: int) -> np.ndarray:
     data = bytearray(count * dtype.itemsize)
     view, filled = memoryview(data), 0
     while filled < len(data):
@@ -83,7 +82,7 @@ def _values(file: IO[bytes], dtype: np.dtype, count: int) -> np.ndarray:
 
 
 @contextmanager
-def _array_file(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[IO[bytes], ArrayHeader]]:
+def _array_file(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[zipfile.ZipExtFile, ArrayHeader]]:
     try:
         with zipfile.ZipFile(path) as zipped:
             key = next((k for k in keys if f"{k}.npy" in zipped.namelist()), None)
@@ -97,7 +96,7 @@ def _array_file(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[IO[bytes], 
         raise _damaged(path, error) from error
 
 
-def _header(file: IO[bytes], key: str) -> ArrayHeader:
+def _header(file: zipfile.ZipExtFile, key: str) -> ArrayHeader:
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
