@@ -43,6 +43,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 MEMBER_KEYS = {"path", "values", "last_axis", *(f.name for f in fields(MemberInfo))} - {"id", "source"}
 
+WHOLE_NUMBERS = {"seed", "fold"}
+_KINDS = {True: "a whole number", False: "a text in quotes"}
+
 
 @dataclass(frozen=True, slots=True)
 class ToldMember:
@@ -114,6 +117,9 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyToml:
 def _member(name: str, told: Any, folder: Path) -> ToldMember:
     told = {"path": told} if isinstance(told, str) else dict(told)
     _known(told, MEMBER_KEYS, f"[members] {name}")
+    for key, value in told.items():
+        if type(value) is not (int if key in WHOLE_NUMBERS else str):
+            raise ValueError(f"[members] {name}: {key} = {value!r} must be " + _KINDS[key in WHOLE_NUMBERS])
     path = _folder(folder, told.pop("path"))
     own = {key: _chosen(key, told.pop(key, None)) for key in ("values", "last_axis")}
     return ToldMember(path, MemberInfo(id=name, **told), **own)
@@ -121,6 +127,8 @@ def _member(name: str, told: Any, folder: Path) -> ToldMember:
 
 def _classes(told: dict[str, Any]) -> Classes:
     _known(told, {"labels", "regions_class_order", "exclusive"}, "[classes]")
+    if not isinstance(told.get("exclusive", False), bool):
+        raise ValueError("exclusive must be true or false")
     order = told.get("regions_class_order", [])
     overlapping = not told["exclusive"] if "exclusive" in told else (bool(order) or None)
     return parse_labels(told["labels"], order=order, overlapping=overlapping)
