@@ -1,6 +1,9 @@
 """Walk once over the members and feed every statistic; slab by slab when asked, so that memory stays flat."""
 
+import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -51,7 +54,9 @@ class Collected:
         return found
 
 
-def collect(members: Members, *statistics: type, slab_voxels: int | None = None) -> Collected:
+def collect(
+    members: Members, *statistics: type, slab_voxels: int | None = None, n_threads: int | None = None
+) -> Collected:
     """Walk once over the members and return every statistic of them.
 
     Args:
@@ -59,6 +64,7 @@ def collect(members: Members, *statistics: type, slab_voxels: int | None = None)
         *statistics: the types to build, e.g. `VoxelStatistics, MemberVolumes`.
         slab_voxels: work in slabs of about this many voxels, all members of one slab before the next. None walks
             whole members. Slabs cost a repeated read where `members.sliceable` is False.
+        n_threads: slabs that are worked on at a time; None takes the processors that this process may use.
 
     Returns:
         The statistics by type; the same whether in slabs or whole.
@@ -66,24 +72,44 @@ def collect(members: Members, *statistics: type, slab_voxels: int | None = None)
     Raises:
         ValueError: there are no members.
     """
-    parts = [collected for _, collected in walk(members, *statistics, slab_voxels=slab_voxels)]
+    parts = [collected for _, collected in walk(members, *statistics, slab_voxels=slab_voxels, n_threads=n_threads)]
     return join(parts, axis=members.slab_axis)
 
 
 def walk(
-    members: Members, *statistics: type, slab_voxels: int | None = None
+    members: Members, *statistics: type, slab_voxels: int | None = None, n_threads: int | None = None
 ) -> Iterator[tuple[tuple[int, int], Collected]]:
     """Yield, slab after slab, its bounds along `members.slab_axis` and the statistics of all members there.
 
     What keeps a value per voxel can be read and dropped slab by slab, so that nothing but the result stays in memory.
+    Threads work ahead by as many slabs as there are threads; the order of slabs and every value stay the same.
 
     Raises:
         ValueError: there are no members.
     """
     if not len(members):
         raise ValueError(f"{members.subject or 'these members'}: there are no members to walk over")
-    for start, stop in slabs(members, slab_voxels=slab_voxels):
-        yield (start, stop), _pool(members.slab(start, stop), statistics)
+    kinds = tuple(dict.fromkeys(statistics))
+    bounds = slabs(members, slab_voxels=slab_voxels)
+    workers = min(n_threads or usable_processors(), len(bounds))
+    if workers == 1:
+        for start, stop in bounds:
+            yield (start, stop), _pool(members.slab(start, stop), kinds)
+        return
+    with ThreadPoolExecutor(workers) as executor:
+        ahead: deque[tuple[tuple[int, int], Future[Collected]]] = deque()
+        for start, stop in bounds:
+            ahead.append(((start, stop), executor.submit(_pool, members.slab(start, stop), kinds)))
+            if len(ahead) > workers:
+                done, future = ahead.popleft()
+                yield done, future.result()
+        for done, future in ahead:
+            yield done, future.result()
+
+
+def usable_processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def join(parts: Sequence[Collected], *, axis: int) -> Collected:
@@ -106,6 +132,7 @@ def _pool(members: Iterator[Member], statistics: Sequence[type]) -> Collected:
     for member in members:
         for kind in statistics:
             pooled[kind] = _include(pooled[kind], member) if kind in pooled else kind.of(member)  # type: ignore[attr-defined]
+        del member  # the next one is read before the name is bound again: two would be in memory
     return Collected(pooled)
 
 

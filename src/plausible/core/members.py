@@ -116,10 +116,7 @@ class Members:
         """Yield the part of every member from `start` up to `stop` along `slab_axis`."""
         geometry = self.geometry.slab(start, stop, axis=self.slab_axis)
         for source in self.sources:
-            values = source.read(start, stop, axis=self.slab_axis)
-            if values.shape != (len(self.classes.names), *geometry.shape):
-                raise InvalidInput(self._misfit(source, values.shape, geometry))
-            yield Member(values, geometry, self.classes, source.info, source.hard)
+            yield self._read(source, start, stop, geometry)  # no name holds it while the next one is read
 
     def select(self, ids: Sequence[str]) -> "Members":
         """Return only the members of these names, in this order.
@@ -132,6 +129,12 @@ class Members:
         if unknown:
             raise ValueError(f"no member {', '.join(unknown)}; there are: {', '.join(by_id)}")
         return replace(self, sources=tuple(by_id[name] for name in ids))
+
+    def _read(self, source: MemberSource, start: int, stop: int, geometry: Geometry) -> Member:
+        values = source.read(start, stop, axis=self.slab_axis)
+        if values.shape != (len(self.classes.names), *geometry.shape):
+            raise InvalidInput(self._misfit(source, values.shape, geometry))
+        return Member(values, geometry, self.classes, source.info, source.hard)
 
     def _misfit(self, source: MemberSource, shape: tuple[int, ...], geometry: Geometry) -> Problem:
         return Problem(

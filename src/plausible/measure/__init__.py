@@ -1,20 +1,16 @@
 """From members to voxel maps: the decomposition of predictive uncertainty, spread and votes."""
 
 from plausible.measure.maps import DEFAULT_MEASURES, SLAB_VOXELS, MapBuilder, default_slab_voxels, voxel_maps
+from plausible.measure.spread import PROBABILITY_FLOOR, VoxelSpread, expected_pairwise_kl, variance
+from plausible.measure.votes import VoteCounts, vote_share
 from plausible.measure.voxel import (
-    PROBABILITY_FLOOR,
     VOXEL_MEASURES,
-    VoteCounts,
-    VoxelSpread,
     VoxelStatistics,
     expected_entropy,
-    expected_pairwise_kl,
     mean_probability,
     mutual_information,
     one_minus_max_probability,
     predictive_entropy,
-    variance,
-    vote_share,
 )
 
 __all__ = [

@@ -9,8 +9,9 @@ from plausible.core import Classes, Collected, Members, ScalarMap, walk
 from plausible.measure.voxel import VOXEL_MEASURES
 
 DEFAULT_MEASURES = ("mean_probability", "predictive_entropy", "expected_entropy", "mutual_information")
-SLAB_VOXELS = 2**17
-"""Voxels of a slab where slabs cost nothing: the sums of a slab stay in the cache while all members pass."""
+SLAB_VOXELS = 2**18
+"""Voxels of a slab where slabs cost nothing: the means of a slab stay in the cache while all members pass, and slabs
+along i are the chunks of the member store."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +77,7 @@ def voxel_maps(
     Args:
         members: the plausible segmentations.
         names: measures, as `VOXEL_MEASURES` calls them.
-        slab_voxels: size of a slab; by default 2**17 where members can be read by slab, else whole members.
+        slab_voxels: size of a slab; by default 2**18 where members can be read by slab, else whole members.
 
     Returns:
         One `ScalarMap` per name; quantities of disagreement are NaN for a single member.
