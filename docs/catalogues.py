@@ -11,7 +11,7 @@ from plausible.core import Catalogue, Entry
 MARK = "<!-- catalogues -->"
 LEFT_OUT = tuple(f"plausible.{name}" for name in ("__main__", "cli", "runs", "sample", "train"))
 """These hold no catalogue; the first runs the program, the last two load torch."""
-HEAD = "| name | shown as | unit | higher is | what it is | source |\n|---|---|---|---|---|---|\n"
+HEAD = "| name | unit | higher is | what it is | source |\n|---|---|---|---|---|\n"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -34,19 +34,18 @@ def home(catalogue: Catalogue) -> str:
 
 def table(catalogue: Catalogue) -> str:
     """Heading and table of one catalogue."""
-    title = catalogue.kind[0].upper() + catalogue.kind[1:] + "s"
+    title = catalogue.kind[0].upper() + catalogue.kind[1:] + ("es" if catalogue.kind.endswith("s") else "s")
     return f"## {title}\n\nIn `{home(catalogue)}`.\n\n{HEAD}" + "".join(map(row, catalogue))
 
 
 def row(entry: Entry) -> str:
-    """One method as a line of a table."""
+    """One method as a line of a table; the name that people see stands below its own where the two differ."""
+    name = f"`{entry.name}`" + (f"<br>{entry.label}" if entry.label != entry.name.replace("_", " ") else "")
     summary = entry.summary.replace("|", "\\|")
-    return (
-        f"| `{entry.name}` | {entry.label} | {entry.unit} | {entry.higher_is} | {summary} | {linked(entry.source)} |\n"
-    )
+    return f"| {name} | {entry.unit} | {entry.higher_is} | {summary} | {linked(entry.source)} |\n"
 
 
 def linked(source: str) -> str:
     """Source with links for the arXiv and DOI numbers in it."""
     source = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", source)
-    return re.sub(r"doi:(10\.[^\s,;]+)", r"[doi:\1](https://doi.org/\1)", source)
+    return re.sub(r"doi:(10\.[^\s,;]+)", r"[doi](https://doi.org/\1)", source)

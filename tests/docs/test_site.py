@@ -24,7 +24,7 @@ def script(name: str) -> ModuleType:
 def test_every_method_has_its_line_with_unit_and_source() -> None:
     text = script("catalogues").on_page_markdown("<!-- catalogues -->", page=None)
     for entry in (*VOXEL_MEASURES, *OVERLAP_SCORES):
-        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{entry.name}` |")]
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{entry.name}`")]
         assert f"| {entry.unit} | {entry.higher_is} |" in line
         assert line.count(" | ") == text.splitlines()[4].count(" | ")
 
