@@ -44,7 +44,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 MEMBER_KEYS = {"path", "values", "last_axis", *(f.name for f in fields(MemberInfo))} - {"id", "source"}
 
 WHOLE_NUMBERS = {"seed", "fold"}
-_KINDS = {True: "a whole number", False: "a text in quotes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +117,9 @@ def _member(name: str, told: Any, folder: Path) -> ToldMember:
     told = {"path": told} if isinstance(told, str) else dict(told)
     _known(told, MEMBER_KEYS, f"[members] {name}")
     for key, value in told.items():
-        if type(value) is not (int if key in WHOLE_NUMBERS else str):
-            raise ValueError(f"[members] {name}: {key} = {value!r} must be " + _KINDS[key in WHOLE_NUMBERS])
+        kind, words = (int, "a whole number") if key in WHOLE_NUMBERS else (str, "a text in quotes")
+        if type(value) is not kind:
+            raise ValueError(f"[members] {name}: {key} = {value!r} must be {words}")
     path = _folder(folder, told.pop("path"))
     own = {key: _chosen(key, told.pop(key, None)) for key in ("values", "last_axis")}
     return ToldMember(path, MemberInfo(id=name, **told), **own)
