@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Num
@@ -19,6 +20,15 @@ from plausible.core import InvalidInput, Problem
 
 FAULTS = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 """What zipfile, zlib and numpy raise at a damaged or encrypted file."""
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A file inside the zip, open for reading."""
+
+    def read(self, n: int = -1, /) -> bytes:
+        """Read up to `n` bytes; all that is left if negative."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ def read_channels(path: Path, *, keys: tuple[str, ...]) -> Iterator[Num[np.ndarr
         file.read(1)
 
 
-def _values(file: zipfile.ZipExtFile, dtype: np.dtype, count: int) -> np.ndarray:
+def _values(file: Stream, dtype: np.dtype, count: int) -> np.ndarray:
     data = bytearray(count * dtype.itemsize)
     view, filled = memoryview(data), 0
     while filled < len(data):
@@ -82,7 +92,7 @@ def _values(file: zipfile.ZipExtFile, dtype: np.dtype, count: int) -> np.ndarray
 
 
 @contextmanager
-def _array_file(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[zipfile.ZipExtFile, ArrayHeader]]:
+def _array_file(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[Stream, ArrayHeader]]:
     try:
         with zipfile.ZipFile(path) as zipped:
             key = next((k for k in keys if f"{k}.npy" in zipped.namelist()), None)
@@ -96,7 +106,7 @@ def _array_file(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[zipfile.Zip
         raise _damaged(path, error) from error
 
 
-def _header(file: zipfile.ZipExtFile, key: str) -> ArrayHeader:
+def _header(file: Stream, key: str) -> ArrayHeader:
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
