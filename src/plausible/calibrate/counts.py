@@ -156,6 +156,15 @@ def _structures(
 def _check(members: Members, reference: Members) -> None:
     if len(reference) != 1:
         raise ValueError(f"{members.subject}: one reference is needed, got {len(reference)}; select a rater")
+    check_comparable(members, reference)
+
+
+def check_comparable(members: Members, reference: Members) -> None:
+    """Refuse a reference on another grid or with other classes than the members.
+
+    Raises:
+        InvalidInput: E201 or E202, another grid; E103, other classes.
+    """
     reference.geometry.check_matches(
         members.geometry, this="the reference", that="the members", subject=members.subject
     )
