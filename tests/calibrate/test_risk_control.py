@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from mapie.risk_control import SemanticSegmentationController
 from mapie.risk_control.methods import find_best_predict_param, get_r_hat_plus
 from scipy import stats
 
-from plausible.calibrate import fit_risk_control
+from plausible.calibrate import ThresholdCounts, fit_risk_control, loss_curve
 from plausible.calibrate.risk_control import controlled_index
 from plausible.core import InvalidInput
 
@@ -47,6 +48,25 @@ def test_mapie_agrees():
         theirs = find_best_predict_param(thresholds, adjusted, np.array([alpha]))
         ours = controlled_index(missed.T, alpha=alpha, bound=1.0, course="rises")
         assert thresholds[ours] == theirs
+
+
+def test_mapie_agrees_from_images_to_threshold():
+    rng = np.random.default_rng(2)
+    p = rng.random((25, 1, 12, 14)).astype(np.float32)
+    truth = rng.random(p.shape) < p**2
+    grid = np.arange(0, 1, 0.01)
+    theirs = SemanticSegmentationController(lambda x: x, risk="recall", method="crc", target_level=0.8)
+    theirs.calibrate(p, truth.astype(int))
+    thresholds = np.concatenate([grid, [1.0, np.inf]])
+    curves = []
+    for n in range(25):
+        counts = ThresholdCounts.of(
+            p[n], truth[n], thresholds=thresholds, voxel_volume_ml=1.0, subject=f"p{n}", structure="liver"
+        )
+        curves.append(loss_curve(counts, loss="false_negative_rate"))
+    ours = fit_risk_control(curves, alpha=0.2, absent="exclude", **WHO)
+    assert ours.threshold == pytest.approx(theirs.best_predict_param[0])
+    assert 0.1 < ours.threshold < 0.9
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(30, 0.1), (20, 0.2), (99, 0.05)])
