@@ -115,7 +115,8 @@ def calibration_case(case: Case, *, scoring: EvaluateSettings, key: str) -> Cali
     return CalibrationCase(case.subject, tuple(rows), counts, _margins(found, truth, case.subject), key)
 
 
-KEPT_REDUCTIONS = ("", "mean")
+KEPT_REDUCTIONS = ("", "mean", f"middle_{100 * AssessSettings().interval_level:g}")
+"""Numbers of a case, means over a region, and the interval of the members' volumes."""
 
 
 def segmented_volumes(found: Assessment, subject: str) -> list[Score]:
