@@ -42,7 +42,7 @@ def calibrate(
         from plausible.cli.progress import case_progress
         from plausible.cli.results import show_study
         from plausible.runs.calibrate import calibrate as fit
-        from plausible.runs.calibrate import measure_cases
+        from plausible.runs.calibrate import measure_cases, sample_cases
         from plausible.runs.calibration import write_calibration
 
         study = options.study(members)
@@ -54,7 +54,9 @@ def calibrate(
             cases, walked = measure_cases(study, folder, scoring=scoring, overwrite=overwrite, on_case=progress)
         for problem in () if as_json else walked.failures:
             warn(problem)
-        made = fit(cases, settings, today=date.today())
+        with case_progress("draw voxels", quiet=quiet or settings.probabilities == "none") as progress:
+            samples = sample_cases(study, cases, settings, on_case=progress)
+        made = fit(cases, settings, today=date.today(), samples=samples)
         write_calibration(output, made)
         if as_json:
             say_json(made.to_dict())

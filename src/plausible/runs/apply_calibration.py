@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from plausible.calibrate import FailureFlag, FlagDecision, NoveltyReading, SetThreshold
-from plausible.core import ScalarMap, Score, select
+from plausible.core import InvalidInput, Problem, ScalarMap, Score, select
 from plausible.report import CaseReport, Interval, StructureSummary, Verdict
 from plausible.runs.assess_case import PROBABILITY, Assessment
 from plausible.runs.calibration import Calibrations
@@ -16,6 +16,46 @@ from plausible.runs.calibration_features import novelty_rows
 PREDICTED_FAILURE = "predicted_failure"
 UNLIKE = "unlike_calibration"
 CONFORMAL_SET = "conformal_set"
+CALIBRATED_PROBABILITY = "calibrated_probability"
+
+
+def calibrated_maps(found: Assessment, calibrations: Calibrations) -> tuple[ScalarMap, ...]:
+    """Maps that a calibration adds: the voxel sets that it promises, and the calibrated mean probability.
+
+    Raises:
+        InvalidInput: E402, a patient of the calibration set.
+    """
+    maps = (conformal_sets(found, calibrations), calibrated_probability(found, calibrations))
+    return tuple(one for one in maps if one is not None)
+
+
+def calibrated_probability(found: Assessment, calibrations: Calibrations) -> ScalarMap | None:
+    """Mean probability after post-hoc calibration; None if there is none.
+
+    Raises:
+        InvalidInput: E402, a patient it was fitted on; E103, it was fitted on other classes.
+    """
+    calibrator = calibrations.probabilities
+    if calibrator is None:
+        return None
+    calibrator.check_unseen(found.members.subject)
+    raw = next(one for one in found.maps if one.name == PROBABILITY)
+    if raw.frames != calibrator.names:
+        raise InvalidInput(
+            Problem(
+                code="E103",
+                subject=found.members.subject,
+                found=f"members with the channels {', '.join(raw.frames)}",
+                expected=f"those of the calibration: {', '.join(calibrator.names)}",
+                fix="calibrate on members of the same classes",
+            )
+        )
+    definition = (
+        f"{calibrator.statement} (record {calibrations.sha256[:12]}). Sets, margins, flags and the bands of the page "
+        "refer to probability.nii.gz, which is not calibrated"
+    )
+    values = calibrator.transform(raw.values, spacing_mm=raw.geometry.spacing_mm)
+    return ScalarMap(CALIBRATED_PROBABILITY, values, raw.geometry, raw.unit, (0.0, 1.0), definition, raw.frames)
 
 
 def conformal_sets(found: Assessment, calibrations: Calibrations) -> ScalarMap | None:

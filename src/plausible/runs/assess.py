@@ -11,7 +11,7 @@ from plausible.io import hash_files, is_complete, write_case
 from plausible.io.atomic import write_text
 from plausible.io.results import SEGMENTATION
 from plausible.report import MapFile, to_json
-from plausible.runs.apply_calibration import calibrated, conformal_sets
+from plausible.runs.apply_calibration import calibrated, calibrated_maps
 from plausible.runs.assess_case import Assessment, assess_members
 from plausible.runs.calibration import CALIBRATION_JSON, Calibrations
 from plausible.runs.case_report import case_report
@@ -139,7 +139,6 @@ def assess_case(
     if not overwrite and is_complete(folder, made.key):
         return False
     found = assess_members(case.members(), settings)
-    sets = conformal_sets(found, calibrations) if calibrations else None
     infos = [asdict(info) for info in found.members.infos]
     sidecar = {
         "classes": list(case.classes.names),
@@ -152,7 +151,7 @@ def assess_case(
         "made_by": {key: value for key, value in made.to_dict().items() if key != "inputs"},
     }
     (folder / CASE_PAGE).unlink(missing_ok=True)
-    maps = (*found.maps, *([sets] if sets else []))
+    maps = (*found.maps, *(calibrated_maps(found, calibrations) if calibrations else ()))
     listed = write_case(folder, maps=maps, segmentation=found.segmentation, sidecar=sidecar)
     report = case_report(
         case,

@@ -9,14 +9,18 @@ from typing import Any
 
 from plausible.calibrate import (
     Calibration,
+    ProbabilityCalibrator,
+    VoxelSample,
     fit_failure_flag,
     fit_interval,
     fit_lamp,
     fit_margin,
     fit_novelty,
+    fit_probabilities,
     fit_quantile_interval,
     fit_risk_control,
     loss_curve,
+    sample_voxels,
 )
 from plausible.core import Case, InvalidInput, Score, Study, provenance, select
 from plausible.io import hash_files
@@ -63,8 +67,43 @@ def measure_cases(
     return [measured[subject] for subject in sorted(measured)], walked
 
 
-def calibrate(cases: Sequence[CalibrationCase], settings: CalibrateSettings, *, today: date) -> Calibrations:
+def sample_cases(
+    study: Study, cases: Sequence[CalibrationCase], settings: CalibrateSettings, *, on_case: OnCase | None = None
+) -> list[VoxelSample]:
+    """Draw the voxels of the measured cases that post-hoc calibration is fitted on; none if it is not asked for.
+
+    They are kept in memory only, and drawn again when the settings change.
+
+    Raises:
+        InvalidInput: what the readers of members and references find.
+    """
+    if settings.probabilities == "none":
+        return []
+    samples = []
+    for number, measured in enumerate(cases, start=1):
+        case = study.case(measured.subject)
+        raters = case.raters()
+        assert raters is not None, f"{case.subject} was measured against its reference"
+        samples.append(sample_voxels(case.members(), raters, seed=settings.seed, n_voxels=settings.probability_voxels))
+        if on_case:
+            on_case(case.subject, number, len(cases), "ok")
+    return samples
+
+
+def calibrate(
+    cases: Sequence[CalibrationCase],
+    settings: CalibrateSettings,
+    *,
+    today: date,
+    samples: Sequence[VoxelSample] = (),
+) -> Calibrations:
     """Fit everything that was asked for; what cannot be promised is listed with its reason.
+
+    Args:
+        cases: what was measured of each case.
+        settings: what is to be promised.
+        today: day of the calibration.
+        samples: voxels of the same cases, for post-hoc calibration.
 
     Raises:
         InvalidInput: E401 or E403, nothing at all can be promised.
@@ -86,7 +125,8 @@ def calibrate(cases: Sequence[CalibrationCase], settings: CalibrateSettings, *, 
         settings=asdict(settings),
         inputs={case.subject: case.key for case in cases},
     )
-    return Calibrations(tuple(records), tuple(refused), made.to_dict())
+    calibrator = _probabilities(samples, settings, today) if samples else None
+    return Calibrations(tuple(records), tuple(refused), made.to_dict(), calibrator)
 
 
 def _fits(
@@ -105,6 +145,16 @@ def _fits(
     agreed = select(rows, measure=settings.score, structure="")
     lamp = partial(fit_lamp, agreed, alpha=settings.lamp_alpha, seed=settings.seed, **common)
     return [*fits, ("exchangeability lamp", lamp)]
+
+
+def _probabilities(samples: Sequence[VoxelSample], settings: CalibrateSettings, today: date) -> ProbabilityCalibrator:
+    return fit_probabilities(
+        samples,
+        method=settings.probabilities,
+        edges_mm=settings.band_edge_mm,
+        population=settings.population,
+        date=today.isoformat(),
+    )
 
 
 def _interval(rows: Sequence[Score], settings: CalibrateSettings, common: dict[str, Any]) -> Calibration:

@@ -10,6 +10,7 @@ RULE = re.compile(r"^\s*(?P<measure>\w+)\s*[<>]\s*(?P<limit>[0-9.eE+-]+)\s*$")
 Tails = Literal["separate", "shared"]
 Volume = Literal["plain", "normalized", "quantiles"]
 Absent = Literal["exclude", "covered", "missed"]
+Probabilities = Literal["none", "temperature", "vector", "dirichlet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class CalibrateSettings:
         spread_floor_ml: smallest spread of the members' volumes that is believed (normalized only).
         absent: what a patient without the structure counts as.
         lamp_alpha: probability of a false alarm of the exchangeability lamp and of the novelty score.
+        probabilities: post-hoc calibration of the mean probability; assess then writes calibrated_probability.nii.gz
+            too. Sets, margins and flags keep to the mean probability itself.
+        band_edge_mm: distance to the predicted boundary where one band of that calibration ends and the next begins;
+            give it several times.
+        probability_voxels: voxels of a case that it is fitted on, drawn by distance to a boundary.
     """
 
     population: str = ""
@@ -66,6 +72,9 @@ class CalibrateSettings:
     spread_floor_ml: float = 0.1
     absent: Absent = "exclude"
     lamp_alpha: float = 0.05
+    probabilities: Probabilities = "none"
+    band_edge_mm: tuple[float, ...] = ()
+    probability_voxels: int = 10_000
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,6 +83,10 @@ class CalibrateSettings:
         for name in ("alpha", "delta", "missed", "margin_share", "lamp_alpha"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        if any(b <= a for a, b in zip((0.0, *self.band_edge_mm), self.band_edge_mm, strict=False)):
+            raise ValueError(f"band_edge_mm must be above 0 and ascend, got {self.band_edge_mm}")
+        if self.probability_voxels < 4:
+            raise ValueError(f"probability_voxels must be at least 4, got {self.probability_voxels}")
         _ = self.failures
 
     @property

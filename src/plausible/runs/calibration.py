@@ -13,6 +13,7 @@ from plausible.calibrate import (
     IntervalCalibration,
     Margin,
     Novelty,
+    ProbabilityCalibrator,
     SetThreshold,
 )
 from plausible.core import InvalidInput, Problem, sha256_of
@@ -32,12 +33,14 @@ class Calibrations:
         records: one per method and structure.
         refused: what was asked for and cannot be promised, and why.
         provenance: what made it.
+        probabilities: post-hoc calibration of the mean probability, which promises nothing; None if there is none.
         sha256: of the file it was read from; empty if it was just made.
     """
 
     records: tuple[Calibration, ...]
     refused: tuple[Mapping[str, Any], ...]
     provenance: Mapping[str, Any]
+    probabilities: ProbabilityCalibrator | None = None
     sha256: str = ""
 
     def of(self, kind: type[R], structure: str = "") -> R | None:
@@ -75,8 +78,9 @@ class Calibrations:
 
     @property
     def statements(self) -> list[str]:
-        """Every promise in one sentence."""
-        return [one.guarantee.statement for one in self.records]
+        """Every promise in one sentence, and what post-hoc calibration did."""
+        promises = [one.guarantee.statement for one in self.records]
+        return [*promises, *([f"{self.probabilities.statement}."] if self.probabilities else [])]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -96,6 +100,7 @@ class Calibrations:
             "statements": self.statements,
             "records": [one.to_dict() for one in self.records],
             "refused": [dict(one) for one in self.refused],
+            "probabilities": self.probabilities.to_dict() if self.probabilities else None,
             "provenance": dict(self.provenance),
         }
 
@@ -117,7 +122,9 @@ def read_calibration(path: Path) -> Calibrations:
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']!r}")
         records = tuple(Calibration.from_dict(one) for one in content["records"])
-        return Calibrations(records, tuple(content["refused"]), content["provenance"], sha256_of(data))
+        found = content.get("probabilities")
+        calibrator = ProbabilityCalibrator.from_dict(found) if found else None
+        return Calibrations(records, tuple(content["refused"]), content["provenance"], calibrator, sha256_of(data))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(
             Problem(
