@@ -13,6 +13,7 @@ from plausible.io import read_rows
 from plausible.report import case_from_json, cohort_from_json
 from plausible.runs.demo import Demo
 from plausible.train import read_model
+from tests.report.browsing import chromium, open_in
 
 pytest.importorskip("torch", reason="predicting needs the extra [train]")
 
@@ -109,3 +110,19 @@ def test_a_second_run_keeps_everything(demo: Demo) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=True)
     assert "0 cases done, 6 kept from before, 0 failed" in done.stdout
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.browser
+def test_both_pages_open_from_disk_without_errors_or_requests(demo: Demo) -> None:
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+        cohort = open_in(context, demo.results / "cohort.html")
+        first = cohort.page.locator("#triage-table tbody tr th a").first
+        assert first.text_content() == "hippocampus_261"
+        case = open_in(context, demo.results / first.get_attribute("href"))
+        assert case.page.text_content(".verdict .word") == "Review"
+        before = int(case.page.text_content("#slice-number"))
+        case.page.keyboard.press("j")
+        assert abs(int(case.page.text_content("#slice-number")) - before) == 1
+        cohort.check_quiet()
+        case.check_quiet()

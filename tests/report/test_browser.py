@@ -1,47 +1,25 @@
 """Both pages in headless Chromium, opened from disk: no error, no request, and the keys work."""
 
-import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from plausible.report import cohort_page
+from tests.report.browsing import Opened, chromium, open_in
 from tests.report.conftest import page_of
 from tests.report.examples import cohort, drawn, hippocampus
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "hippocampus"
-
-
-@dataclass
-class Opened:
-    """A page, with everything it said and asked for."""
-
-    page: object
-    address: str
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    def check_quiet(self) -> None:
-        assert self.said == []
-        assert [x for x in self.asked if not x.startswith("data:")] == [self.address]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if binary is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=binary, args=list(ARGUMENTS))
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +42,8 @@ def open_page(browser, folder: Path):
     def opened(name: str, **settings: object) -> Opened:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, **settings)
         contexts.append(context)
-        page = context.new_page()
-        result = Opened(page, (folder / name.partition("#")[0]).as_uri())
-        page.on("console", lambda message: result.said.append(message.text))
-        page.on("pageerror", lambda error: result.said.append(str(error)))
-        page.on("request", lambda request: result.asked.append(request.url.partition("#")[0]))
-        page.goto((folder / name.partition("#")[0]).as_uri() + "".join(name.partition("#")[1:]))
-        return result
+        path, sign, place = name.partition("#")
+        return open_in(context, folder / path, place=sign + place)
 
     yield opened
     for context in contexts:

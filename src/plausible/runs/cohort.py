@@ -76,7 +76,8 @@ class CaseResults:
         scored = self.evaluated.rows if self.evaluated else ()
         if self.report is None:
             return list(scored)
-        return [*map(_score, self.report.scores), *(row for row in scored if row.against)]
+        own = [row for row in map(_score, self.report.scores) if not row.against]
+        return [*own, *(row for row in scored if row.against)]
 
 
 def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float = MAX_MB) -> CohortReport:
