@@ -214,13 +214,20 @@ def _assemble(output: Path, started: Mapping[str, Any], surveyed: Surveyed, told
 
 
 def _command(request: Mapping[str, Any]) -> str:
-    """Return the verb with its settings; no paths of the machine."""
+    """Return the verb with its settings as they are typed; no paths of the machine."""
     told = {name: value for name, value in request.items() if name not in ("split", "data", "version")}
-    return "train " + " ".join(f"--{name.replace('_', '-')} {_word(value)}" for name, value in told.items())
+    return " ".join(["train", *(word for name, value in told.items() for word in _typed(name, value))])
 
 
-def _word(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _typed(name: str, value: Any) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    if name == "patch":
+        return [flag, *map(str, value)]
+    return [word for one in (value if isinstance(value, list) else [value]) for word in (flag, str(one))]
 
 
 def _environment(started: Mapping[str, Any]) -> dict[str, Any]:
