@@ -61,7 +61,7 @@ def refuse_what_holds_no_members(path: Path) -> None:
 def unrecognised(path: Path, *, severity: str = "error") -> Problem:
     """Return problem E108 of a folder (or a path that is none)."""
     visible = [p for p in path.glob("*") if not p.name.startswith(".")] if path.is_dir() else []
-    endings = sorted({"".join(p.suffixes[-2:]) or "/" for p in visible})
+    endings = sorted({"folders" if p.is_dir() else "".join(p.suffixes[-2:]) or p.name for p in visible})
     return Problem(
         code="E108",
         file=path.name,

@@ -15,28 +15,41 @@ MOST_ALIKE = 3
 """Problems of one code told in full; the others are named."""
 LABEL = 12
 SHORT = 14
+NARROWEST = 60
 
 
 def render(found: Inspection, *, width: int) -> str:
-    """Return the text; no line is longer than `width` where words can be broken."""
-    width = max(width, 60)
+    """Return the text; no line is longer than `width`, but for single long words and a matrix of very many members."""
     read = "voxels read" if found.deep else "headers read; --deep reads the voxels too"
-    lines = [f"{found.name}: {found.recognised} ({read})" if found.kind != "model" else f"{found.name}: a model", ""]
+    title = f"{found.name}: {found.recognised}" + (f" ({read})" if found.cases else "")
+    lines = [*_wrapped(title, "", width=width), ""]
     for name, value in _facts(found):
-        lines += _fact(name, value, width=width)
+        lines += _wrapped(value, f"  {name:{LABEL}}", width=width)
     if found.cases:
         lines += ["", *_matrix(found, width=width)]
     lines += ["", *_problems(found.problems, width=width)]
     return "\n".join(lines)
 
 
-def size(n_bytes: float) -> str:
+def _wrapped(text: str, label: str, *, width: int) -> list[str]:
+    """Break a text into lines under its label; names of files and commands stay whole, so that they can be copied."""
+    wrapper = textwrap.TextWrapper(
+        max(width, NARROWEST),
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return wrapper.wrap(text) or [label.rstrip()]
+
+
+def size(n_bytes: int) -> str:
     """Bytes as people say them, e.g. "1.5 GiB"."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.0f} {unit}" if unit == "bytes" or n_bytes >= 10 else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1024
-    return f"{n_bytes:.1f} GiB"
+    for power, unit in enumerate(("bytes", "KiB", "MiB")):
+        value = n_bytes / 1024**power
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 10 else f"{value:.1f} {unit}"
+    return f"{n_bytes / 2**30:.1f} GiB"
 
 
 def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
@@ -93,12 +106,6 @@ def _times(values: Sequence[int] | Sequence[float]) -> str:
     return "×".join(f"{value:g}" for value in values)
 
 
-def _fact(name: str, value: str, *, width: int) -> list[str]:
-    return textwrap.wrap(
-        value, width=width, initial_indent=f"  {name:{LABEL}}", subsequent_indent=" " * (LABEL + 2)
-    ) or [f"  {name}"]
-
-
 def _matrix(found: Inspection, *, width: int) -> list[str]:
     """Cases down, parts across; parts are numbered where their names are too long for the line."""
     names = list(dict.fromkeys(part.id for part in found.parts))
@@ -118,12 +125,7 @@ def _matrix(found: Inspection, *, width: int) -> list[str]:
     meanings = {"there": "there", "missing": "missing", "problem": "with a problem"}
     lines += ["", "  " + "   ".join(f"{TICKS[cell]} {text}" for cell, text in meanings.items() if cell in used)]
     if not short:
-        lines += textwrap.wrap(
-            ", ".join(f"{head} {name}" for head, name in zip(heads, names, strict=True)),
-            width=width,
-            initial_indent="  ",
-            subsequent_indent="  ",
-        )
+        lines += _wrapped(", ".join(f"{h} {name}" for h, name in zip(heads, names, strict=True)), "  ", width=width)
     return lines
 
 
@@ -145,12 +147,13 @@ def _problems(problems: Sequence[Problem], *, width: int) -> list[str]:
     ordered = sorted(problems, key=lambda p: (("error", "warning", "note").index(p.severity), p.code))
     for (severity, code), group in groupby(ordered, key=lambda p: (p.severity, p.code)):
         alike = list(group)
-        lines += ["", f"{severity} {code}: {alike[0].title}" + (f" ({len(alike)} times)" if len(alike) > 1 else "")]
+        title = f"{severity} {code}: {alike[0].title}" + (f" ({len(alike)} times)" if len(alike) > 1 else "")
+        lines += ["", *_wrapped(title, "", width=width)]
         for problem in alike[:MOST_ALIKE]:
             lines += _told(problem, width=width)
         if alike[MOST_ALIKE:]:
             others = ", ".join(dict.fromkeys(_where(problem) for problem in alike[MOST_ALIKE:]))
-            lines += textwrap.wrap(f"and {others}", width=width, initial_indent="  ", subsequent_indent="  ")
+            lines += _wrapped(f"and {others}", "  ", width=width)
     return lines
 
 
@@ -160,14 +163,7 @@ def _where(problem: Problem) -> str:
 
 def _told(problem: Problem, *, width: int) -> list[str]:
     file = f" ({problem.file})" if problem.file and problem.file != _where(problem) else ""
-    lines = [f"  {_where(problem)}{file}"]
+    lines = _wrapped(f"{_where(problem)}{file}", "  ", width=width)
     for name, text in (("found", problem.found), ("expected", problem.expected), ("fix", problem.fix)):
-        lines += textwrap.wrap(
-            text,
-            width=width,
-            initial_indent=f"    {name:10}",
-            subsequent_indent=" " * 14,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        lines += _wrapped(text, f"    {name:10}", width=width)
     return lines
