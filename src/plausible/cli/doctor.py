@@ -23,7 +23,7 @@ def doctor(
         say_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            say(f"{finding.status:5} {finding.name:14} {finding.found}")
+            say(f"{finding.status:5} {finding.name:17} {finding.found}")
             if finding.status != "ok":
-                say(f"{'':20} fix: {finding.fix}")
+                say(f"{'':23} fix: {finding.fix}")
     raise typer.Exit(ENVIRONMENT if any(finding.status == "fail" for finding in findings) else DONE)

@@ -230,7 +230,7 @@ def _damaged(path: Path, error: BaseException) -> InvalidInput:
         Problem(
             code="E305",
             file=path.name,
-            found=f"{type(error).__name__}: {str(error)[:200]}",
+            found=f"{type(error).__name__}: {str(error).replace(str(path), path.name)[:200]}",
             expected="a complete NIfTI file",
             fix="copy or export this file again; remove it to leave the case out",
         )

@@ -19,17 +19,23 @@ NEEDED = (
     "numpy",
     "scipy",
     "numba",
+    "jaxtyping",
     "nibabel",
     "zarr",
     "edt",
     "contourpy",
     "pillow",
     "pydantic",
+    "filelock",
     "typer",
     "rich",
     "jinja2",
 )
-EXTRAS = {"train": ("torch", "monai")}
+EXTRAS = {
+    "train": ("to train and predict", ("torch", "monai")),
+    "calibrate": ("for further calibrators of probabilities", ("fiducio",)),
+}
+"""What each extra is for, and what it brings."""
 LITTLE_MEMORY_GB = 4.0
 LITTLE_DISK_GB = 2.0
 
@@ -64,11 +70,11 @@ def _packages(output: Path) -> Iterator[Finding]:
         yield Finding("packages", "fail", f"missing: {', '.join(missing)}", "pip install plausible")
     else:
         yield Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in NEEDED))
-    for extra, names in EXTRAS.items():
+    for extra, (purpose, names) in EXTRAS.items():
         lacking = [name for name in names if importlib.util.find_spec(name) is None]
         found = f"missing: {', '.join(lacking)}" if lacking else ", ".join(f"{n} {_version(n)}" for n in names)
-        what = f'only needed to train and predict: pip install "plausible[{extra}]"'
-        yield Finding(f"extra [{extra}]", "warn" if lacking else "ok", found, what)
+        fix = f'only needed {purpose}: pip install "plausible[{extra}]"'
+        yield Finding(f"extra [{extra}]", "warn" if lacking else "ok", found, fix)
 
 
 def _machine(output: Path) -> Iterator[Finding]:
@@ -90,14 +96,13 @@ def _accelerator(output: Path) -> Iterator[Finding]:
 
 
 def _folder(output: Path) -> Iterator[Finding]:
-    existing = next(path for path in (output, *output.resolve().parents) if path.is_dir())
+    existing = next(path for path in (output, *output.resolve().parents) if path.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".plausible-"):
-            yield Finding("output", "ok", f"{existing.name or existing} can be written to")
+            yield Finding("output", "ok", f"{existing.resolve().name or existing} can be written to")
     except OSError as error:
-        yield Finding(
-            "output", "fail", f"{existing.name or existing}: {error.strerror}", "choose another folder with -o"
-        )
+        found = f"{existing.resolve().name or existing}: {error.strerror}"
+        yield Finding("output", "fail", found, "choose another folder with -o")
     free = shutil.disk_usage(existing).free / 1e9
     yield Finding("disk", "warn" if free < LITTLE_DISK_GB else "ok", f"{free:.1f} GB free", "make room")
 

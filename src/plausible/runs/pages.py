@@ -1,7 +1,7 @@
 """Draw the page of a case from what lies on disk: case.json, its maps, and evaluation.json where there is one."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -30,8 +30,8 @@ def draw_case(folder: Path, *, max_mb: float = MAX_MB) -> tuple[Problem, ...]:
         InvalidInput: E305, one of its own files is damaged or missing.
     """
     report = read_case(folder)
-    image, no_image = _if_readable(lambda: _image(report, folder), "E109", report.subject)
-    reference, no_reference = _if_readable(lambda: _reference(folder), "E106", report.subject)
+    image, no_image = _if_readable(lambda: _image(report, folder), code="E109", subject=report.subject)
+    reference, no_reference = _if_readable(lambda: _reference(folder), code="E106", subject=report.subject)
     lost = tuple(problem for problem in (no_image, no_reference) if problem)
     unseen = (f"Not shown: {problem.file}: {problem.found}." for problem in lost)
     page = case_page(
@@ -117,8 +117,8 @@ def _scored(structure: StructureSummary, evaluated: EvaluatedCase) -> StructureS
     )
 
 
-def _if_readable(read: Callable[[], Shown], code: str, subject: str) -> tuple[Shown | None, Problem | None]:
-    """What `read` returns, or a warning that says why it cannot be read."""
+def _if_readable(read: Callable[[], Shown], *, code: str, subject: str) -> tuple[Shown | None, Problem | None]:
+    """Return what `read` returns, or a warning that says why it cannot be read."""
     try:
         return read(), None
     except InvalidInput as error:
@@ -127,7 +127,7 @@ def _if_readable(read: Callable[[], Shown], code: str, subject: str) -> tuple[Sh
         return None, Problem(
             code=code,
             subject=subject,
-            file=Path(str(error.filename or "")).name,
+            file=Path(error.filename).name,
             severity="warning",
             found="it is no longer where it was" if isinstance(error, FileNotFoundError) else str(error.strerror),
             expected="the file that the results were made from, so that the page can show it",
@@ -140,7 +140,7 @@ def _is_overlay(quantity: str) -> bool:
 
 
 def _image(report: CaseReport, folder: Path) -> Image | None:
-    paths = [folder.parent / name for name in report.image]
+    paths = _there(folder, report.image)
     return read_image(paths, channels=report.channels, subject=report.subject) if paths else None
 
 
@@ -149,10 +149,22 @@ def _reference(folder: Path) -> LabelMap | None:
     if evaluated is None or not evaluated.references:
         return None
     classes = classes_of(folder)
-    paths = [folder.parent / name for name in evaluated.references]
+    paths = _there(folder, evaluated.references)
     if len(paths) == 1:
         return _labels(paths[0], classes)
     return _stacked({stem(path): path for path in paths}, classes)
+
+
+def _there(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Paths of inputs as a case's record names them.
+
+    Raises:
+        OSError: one cannot be opened.
+    """
+    paths = [folder.parent / name for name in names]
+    for path in paths:
+        path.open("rb").close()
+    return paths
 
 
 def _labels(path: Path, classes: Classes) -> LabelMap:
