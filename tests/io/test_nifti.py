@@ -160,7 +160,7 @@ def test_a_header_that_cannot_be_used_is_told_with_its_file(tmp_path: Path, geom
     assert (error.value.problem.code, error.value.problem.file) == ("E204", "x.nii")
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_damage_brings_up_anything_but_our_own_error(
     tmp_path: Path, geometry: Geometry, data: st.DataObject

@@ -103,7 +103,7 @@ def test_a_wrong_bit_in_the_values_is_told_by_the_check_sum(tmp_path: Path) -> N
     assert "CRC" in refused(tmp_path / "x.npz")
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_damage_brings_up_anything_but_our_own_error(tmp_path: Path, data: st.DataObject) -> None:
     array = saved(tmp_path / "x.npz")

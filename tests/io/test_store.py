@@ -136,7 +136,7 @@ def test_another_zarr_array_is_no_member(tmp_path: Path) -> None:
     assert code_of(lambda: read_attributes(tmp_path / "x.zarr.zip")) == "E305"
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_no_damage_brings_up_anything_but_our_own_error(
     tmp_path: Path, geometry: Geometry, classes: Classes, data: st.DataObject

@@ -35,7 +35,7 @@ PROBLEMS: dict[str, str] = {
     "E308": "number of channels does not fit the classes",
     "E309": "values are not finite",
     "E310": "image is constant",
-    "E311": "unreadable classes in dataset.json",
+    "E311": "classes unreadable or not told",
     "E312": "labels, probabilities or logits: not told",
     "E313": "whether structures exclude each other was not told",
     "E314": "volume unlike the other cases'",

@@ -15,6 +15,7 @@ from plausible.io.study_folders import StudyFolders
 from plausible.io.study_toml import Align
 from plausible.runs.assess_case import VOTES
 from plausible.runs.inspect_case import IMAGE, CaseLook, look_at_case
+from plausible.runs.inspect_volumes import unusual_volumes
 from plausible.runs.inspection import Inspection, Part
 from plausible.runs.memory import MemoryNeed, memory_need
 from plausible.runs.settings import AssessSettings
@@ -87,6 +88,7 @@ def _of_folders(name: str, kind: FolderKind, parts: Sequence[StudyFolders], *, d
     need = _largest(looks)
     problems = [p for folders in parts for p in folders.problems]
     problems += [p for _, look in looks for p in look.problems]
+    problems += [problem for folders in parts for problem in _unusual(folders, looks)]
     problems += [_too_large(need)] if need and need.peak_bytes > (need.machine_bytes or need.peak_bytes) else []
     first = parts[0]
     return Inspection(
@@ -106,6 +108,16 @@ def _subjects(folders: StudyFolders) -> list[str]:
     doubled = {name for p in folders.problems if p.code == "E101" for name in doubled_names(p)}
     labelled = {subject for folder in folders.references.values() for subject in folder.cases}
     return sorted({*folders.subjects, *(set(folders.images) - doubled), *labelled})
+
+
+def _unusual(folders: StudyFolders, looks: Sequence[tuple[StudyFolders, CaseLook]]) -> list[Problem]:
+    """Volumes of each rater's references that are unlike the other cases'; none where voxels were not read."""
+    own = [look for other, look in looks if other is folders]
+    problems = []
+    for rater in folders.references:
+        volumes = {look.subject: look.volumes_ml[rater] for look in own if rater in look.volumes_ml}
+        problems += unusual_volumes(volumes, rater=rater)
+    return problems
 
 
 def _parts(folders: StudyFolders) -> list[Part]:

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from plausible.core import Geometry, InvalidInput, Members, MemberSource, Problem
 from plausible.core.problems import ProblemWarning, located
 from plausible.io.copies import copies_of_case
@@ -27,6 +25,7 @@ class CaseLook:
         grid: grid that everything must lie on, and its name for messages.
         sources: members whose headers are fine.
         seen: structures that at least one member has.
+        volumes_ml: volume of each structure that a rater's reference has, by rater.
         unread: members whose voxels could not be read.
     """
 
@@ -37,6 +36,7 @@ class CaseLook:
     problems: list[Problem] = field(default_factory=list)
     sources: list[MemberSource] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    volumes_ml: dict[str, dict[str, float]] = field(default_factory=dict)
     unread: int = 0
 
     @contextmanager
@@ -153,9 +153,13 @@ def _read(folders: StudyFolders, sources: tuple[MemberSource, ...], look: CaseLo
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ProblemWarning)
             values = source.read(0, look.grid.shape[axis], axis=axis)
+        counts = classes.masks(values).reshape(len(classes.structures), -1).sum(axis=1)
+        present = {name: int(n) for name, n in zip(classes.structures, counts, strict=True) if n}
         if what == "member":
-            present = classes.masks(values).reshape(len(classes.structures), -1).any(axis=1)
-            look.seen |= {name for name, there in zip(classes.structures, np.asarray(present), strict=True) if there}
+            look.seen |= set(present)
+        else:
+            ml = look.grid.voxel_volume_ml
+            look.volumes_ml[source.info.id] = {name: n * ml for name, n in present.items()}
     look.problems += [located(problem, subject=look.subject) for problem in problems_of(sources)]
 
 
