@@ -60,6 +60,14 @@ from plausible.calibrate.quality import QualityPrediction, fit_quality
 from plausible.calibrate.rank import conformal_quantile, conformal_rank, coverage_band, coverage_range, smallest_n
 from plausible.calibrate.raters import RaterInterval, fit_rater_interval
 from plausible.calibrate.risk_control import SetThreshold, fit_risk_control
+from plausible.calibrate.samples import (
+    MemberModes,
+    SampleSetCurve,
+    member_modes,
+    reach_grid,
+    sample_set_curve,
+)
+from plausible.calibrate.samples_fit import PlausibleSet, SampleSet, fit_sample_set, smallest_reach
 from plausible.calibrate.subsample import STRATA_MM, VoxelSample, boundary_distance_mm, sample_voxels
 from plausible.calibrate.testing import P_VALUES, Correction, betting, binomial, certified, hoeffding_bentkus
 from plausible.calibrate.weighted import (
@@ -97,11 +105,15 @@ __all__ = [
     "LossCurve",
     "Margin",
     "MarginCurve",
+    "MemberModes",
     "Novelty",
     "NoveltyReading",
+    "PlausibleSet",
     "ProbabilityCalibrator",
     "QualityPrediction",
     "RaterInterval",
+    "SampleSet",
+    "SampleSetCurve",
     "ScoreBound",
     "SetThreshold",
     "Tails",
@@ -142,6 +154,7 @@ __all__ = [
     "fit_rater_interval",
     "fit_risk_bound",
     "fit_risk_control",
+    "fit_sample_set",
     "fit_score_bound",
     "fit_weighted_bound",
     "group_weights",
@@ -152,13 +165,17 @@ __all__ = [
     "mahalanobis",
     "margin_curve",
     "margin_grid",
+    "member_modes",
     "nearest_neighbours",
     "online_p_values",
     "power_mixture",
+    "reach_grid",
+    "sample_set_curve",
     "sample_voxels",
     "shrunk",
     "simple_jumper",
     "smallest_n",
+    "smallest_reach",
     "threshold_counts",
     "weighted_quantile",
 ]
