@@ -3,12 +3,11 @@
     python studies/openkbp_dataset.py --data openkbp_hn --out OUT [--seed 0]
 
 Kept are the organs that were drawn in every patient: brainstem, spinal cord, both parotids, mandible. Esophagus and
-larynx become background: where they are missing nobody knows whether they were not drawn. Writes OUT/data (dataset.json,
-imagesTr, labelsTr), OUT/heldout/img and OUT/heldout/lab, and OUT/split.json for `plausible train --split`.
+larynx become background: where they are missing nobody knows whether they were not drawn. Writes OUT/data
+(dataset.json, imagesTr, labelsTr), OUT/heldout/img and OUT/heldout/lab, and OUT/split.json for `plausible train`.
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
