@@ -103,9 +103,13 @@ def test_a_mistake_is_told_with_what_there_is(tmp_path: Path, text: str, found: 
     assert found in error.value.problem.found
 
 
-def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
-    assert module.__doc__ is not None
-    example = module.__doc__.split("```toml\n")[1].split("```")[0]
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods" / "io.md"
+
+
+@pytest.mark.parametrize("text", [module.__doc__, PAGE.read_text(encoding="utf-8")], ids=["module", "page"])
+def test_the_examples_of_the_documentation_are_read(tmp_path: Path, text: str) -> None:
+    example = text.split("```toml\n")[1].split("```")[0]
     read = read_study_toml(told(tmp_path, example, "imagesTs", "labelsTs", "runs/a", "runs/b"))
-    assert read.name == "prostate"
+    assert (read.name, read.align, read.structures) == ("prostate", "names", "overlapping")
     assert list(read.members) == ["seed_1", "seed_2"]
+    assert read.members["seed_2"].values == "logits"
