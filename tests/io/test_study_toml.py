@@ -108,7 +108,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "methods" / "io.md"
 
 @pytest.mark.parametrize("text", [module.__doc__, PAGE.read_text(encoding="utf-8")], ids=["module", "page"])
 def test_the_examples_of_the_documentation_are_read(tmp_path: Path, text: str) -> None:
-    example = text.split("```toml\n")[1].split("```")[0]
+    example = text.split("```toml\n")[1].split("```", maxsplit=1)[0]
     read = read_study_toml(told(tmp_path, example, "imagesTs", "labelsTs", "runs/a", "runs/b"))
     assert (read.name, read.align, read.structures) == ("prostate", "names", "overlapping")
     assert list(read.members) == ["seed_1", "seed_2"]
