@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plausible.calibrate import LossCurve, MarginCurve, log_odds_grid
-from plausible.core import Score
+from plausible.calibrate import LossCurve, MarginCurve, SampleSetCurve, log_odds_grid
+from plausible.core import Classes, Geometry, Members, Score
 
 WHO = {"population": "made-up patients", "date": "2026-03-02"}
 MARGINS = np.arange(0, 101) / 10
@@ -59,3 +59,19 @@ def margin_curves(outer_mm: Sequence[float], inner_mm: Sequence[float] | None = 
         spilled = undefined if np.isnan(out) else (shrink > MARGINS + 1e-9).astype(float)
         made.append(MarginCurve(f"p{n:04}", "liver", MARGINS, covered, spilled))
     return made
+
+
+def sample_set_curves(reaches: Sequence[float], *, grid: np.ndarray = MARGINS) -> list[SampleSetCurve]:
+    """Curves that jump from nothing to everything at these reaches; NaN is a patient without the structure."""
+    made = []
+    for n, at in enumerate(reaches):
+        step = np.full(len(grid), np.nan) if np.isnan(at) else (at <= grid).astype(float)
+        made.append(SampleSetCurve(f"p{n:04}", "liver", 2, grid, step, step, step, step))
+    return made
+
+
+def two_members(subject: str) -> Members:
+    """Members of one structure that disagree in every voxel."""
+    geometry, liver = Geometry((2, 3, 4), np.eye(4)), Classes.overlapping_of({"liver": (1,)})
+    arrays = [np.full((1, 2, 3, 4), p, np.float32) for p in (0.3, 0.4)]
+    return Members.from_arrays(arrays, geometry=geometry, classes=liver, subject=subject)

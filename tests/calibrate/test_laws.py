@@ -24,12 +24,13 @@ from plausible.calibrate import (
     fit_rater_interval,
     fit_risk_bound,
     fit_risk_control,
+    fit_sample_set,
     fit_score_bound,
     fit_weighted_bound,
 )
 from plausible.core import InvalidInput
 
-from .cohorts import WHO, loss_curves, margin_curves, row, rows
+from .cohorts import WHO, loss_curves, margin_curves, row, rows, sample_set_curves, two_members
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -134,6 +135,11 @@ EXAMPLES = {
     ),
     "fit_lamp": Example(
         partial(fit_lamp, alpha=0.1, seed=0, **WHO), (PREDICTED,), lambda r, s: r.apply([row(7.0, subject=s)])
+    ),
+    "fit_sample_set": Example(
+        partial(fit_sample_set, alpha=0.1, level=0.9, criterion="covered", absent="exclude", **WHO),
+        (sample_set_curves(RNG.uniform(0, 9, N)),),
+        lambda r, s: r.apply(two_members(s)).outer.tolist(),
     ),
     "fit_novelty": Example(
         partial(fit_novelty, alpha=0.1, **WHO),

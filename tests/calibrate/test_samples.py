@@ -22,7 +22,7 @@ from plausible.calibrate import (
 from plausible.calibrate import samples as under_test
 from plausible.core import Classes, Geometry, InvalidInput, Members
 
-from .cohorts import WHO
+from .cohorts import WHO, sample_set_curves
 
 SHAPE = (9, 7, 5)
 GEOMETRY = Geometry(SHAPE, np.diag([0.7, 1.1, 3.0, 1.0]))
@@ -56,12 +56,7 @@ def curve(seed: int, **settings) -> SampleSetCurve:
 
 
 def made_up(reaches) -> list[SampleSetCurve]:
-    """Curves that jump from nothing to everything at these reaches."""
-    made = []
-    for n, at in enumerate(reaches):
-        step = np.full(len(GRID), np.nan) if np.isnan(at) else (at <= GRID).astype(float)
-        made.append(SampleSetCurve(f"p{n:04}", "liver", 2, GRID, step, step, step, step))
-    return made
+    return sample_set_curves(reaches, grid=GRID)
 
 
 def test_modes_are_the_principal_components_of_the_members():
