@@ -12,8 +12,13 @@ import pytest
 from tests.docs.blocks import ROOT
 
 WITHOUT_TORCH = """
-import sys
-sys.modules["torch"] = sys.modules["monai"] = None  # as if they were not installed
+from importlib.machinery import PathFinder
+found = PathFinder.find_spec
+
+def find_spec(name, path=None, target=None):
+    return None if name.partition(".")[0] in ("torch", "monai") else found(name, path, target)
+
+PathFinder.find_spec = find_spec
 from plausible.cli.main import main
 main()
 """
