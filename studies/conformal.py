@@ -19,13 +19,13 @@ from conformal_data import Cohort, Split, cohorts, random_splits
 from conformal_methods import Method, conformal_methods
 from conformal_naive import clipped_rank, naive_methods
 from conformal_plot import coverage_plot
-from conformal_results import Result, law_of, repeat, summary, table
+from conformal_results import Result, all_patients_table, audit_table, flag_table, law_of, repeat, summary, table
 
-from plausible.core import Study
 from plausible.io import read_study
 from plausible.io.atomic import write_bytes, write_json
 from plausible.runs.calibrate import measure_cases
 from plausible.runs.calibrate_settings import FailureRule
+from plausible.runs.calibration_case import CalibrationCase
 from plausible.runs.settings import EvaluateSettings
 
 LEVELS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8)
@@ -35,6 +35,7 @@ DRAWN = {
     "volume interval, plain, shared tails": "volume interval, plain",
     "volume interval, normalized, shared tails": "volume interval, normalized",
     "margin that holds 95 %": "margin that holds 95 %",
+    "margin that holds 100 %": "margin that holds 100 %",
     "members' mean and sd, not calibrated": "*members' mean and sd, not calibrated",
     "margin that holds 95 % of pooled voxels": "*margin from pooled voxels",
 }
@@ -44,23 +45,33 @@ def main() -> None:
     """Measure, split, calibrate, test, write."""
     arguments = _parser().parse_args()
     out = Path(arguments.out)
-    study = read_study(Path(arguments.members), references=Path(arguments.references))
-    if arguments.cases:
-        study = study.only(_named(arguments.cases))
-    found = cohorts(_measured(study, out))
-    rule = FailureRule.parse(arguments.failure)
-    promising = conformal_methods(rule, delta=arguments.delta, spread_floor_ml=arguments.spread_floor)
-    methods = [*promising, *naive_methods(rule)]
+    cases = _measured(arguments.members, arguments.references, arguments.cases, out)
+    found = cohorts(cases)
+    rules = [FailureRule.parse(text) for text in arguments.failure]
+    promising = conformal_methods(rules, delta=arguments.delta, spread_floor_ml=arguments.spread_floor)
+    methods = [*promising, *naive_methods(rules)]
     subjects = found[0].subjects
     n = arguments.calibration or round(len(subjects) * 25 / 45)
     splits = random_splits(subjects, n_calibration=n, repeats=arguments.repeats, seed=arguments.seed)
     results = [repeat(one, method, splits, alpha) for alpha in arguments.alpha for one in found for method in methods]
     few = _few(found, promising[0], subjects, arguments)
-    _write(out, results, few, arguments.alpha)
-    picture = draw(
-        found, methods, splits, title=f"{arguments.title}: {n} calibration, {len(subjects) - n} test patients"
-    )
-    write_bytes(out / "coverage.svg", picture.encode())
+    write_json(out / "results.json", [one.to_dict() for one in (*results, *few)])
+    plain = [method for method in methods if method.name.startswith("members'")]
+    tables = {
+        **{f"alpha {alpha:g}, over structures": summary(results, alpha=alpha) for alpha in arguments.alpha},
+        "Failure flags": flag_table(results, found, rules),
+        "Not calibrated, all patients, alpha 0.1": all_patients_table(found, plain, 0.1),
+        f"Too few patients: {arguments.few}": table(few),
+        "Every structure": table(results),
+    }
+    if arguments.other_members:
+        other = _measured(arguments.other_members, arguments.other_references, arguments.other_cases, out)
+        tables["Calibrated on other patients"] = audit_table(_audit(other, cases, methods, arguments.alpha))
+    text = "\n".join(f"## {title}\n\n{body}\n" for title, body in tables.items())
+    write_bytes(out / "table.md", text.encode())
+    print(text)
+    title = f"{arguments.title}: {n} calibration, {len(subjects) - n} test patients"
+    write_bytes(out / "coverage.svg", draw(found, methods, splits[:200], title=title).encode())
 
 
 def draw(found: Sequence[Cohort], methods: Sequence[Method], splits: Sequence[Split], *, title: str) -> str:
@@ -84,15 +95,27 @@ def _few(found: Sequence[Cohort], ours: Method, subjects: Sequence[str], argumen
     ]
 
 
+def _audit(
+    other: list[CalibrationCase], cases: list[CalibrationCase], methods: Sequence[Method], alphas: Sequence[float]
+) -> list[Result]:
+    """Calibrate on other patients once, and test on all patients of the study."""
+    both = cohorts([*other, *cases])
+    once = [Split(tuple(case.subject for case in other), tuple(case.subject for case in cases), 0)]
+    return [repeat(one, method, once, alpha) for alpha in alphas for one in both for method in methods]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--members", required=True, help="member store, or any folder that plausible reads")
     parser.add_argument("--references", required=True, help="folder of label maps")
     parser.add_argument("--out", required=True, help="folder of this study")
     parser.add_argument("--cases", default="", help="FILE.json:KEY, a list of cases; all cases without it")
+    parser.add_argument("--other-members", help="members of other patients, to calibrate on them once")
+    parser.add_argument("--other-references", help="their label maps")
+    parser.add_argument("--other-cases", default="", help="FILE.json:KEY, as --cases")
     parser.add_argument("--alpha", type=float, nargs="+", default=[0.1, 0.2])
     parser.add_argument("--delta", type=float, default=0.1, help="of the failure flag")
-    parser.add_argument("--failure", default="dice<0.8", help="when a case fails; decide it on other patients")
+    parser.add_argument("--failure", nargs="+", default=["dice<0.8"], help="when a case fails; decided elsewhere")
     parser.add_argument("--spread-floor", type=float, default=0.1, help="in ml, of the normalized intervals")
     parser.add_argument("--repeats", type=int, default=500)
     parser.add_argument("--calibration", type=int, default=0, help="calibration patients; 25 of 45 without it")
@@ -108,25 +131,18 @@ def _named(where: str) -> list[str]:
     return list(json.loads(Path(path).read_text(encoding="utf-8"))[key])
 
 
-def _measured(study: Study, out: Path) -> list:
-    cases, walked = measure_cases(study, out / "curves", scoring=EvaluateSettings(), on_case=_say)
+def _measured(members: str, references: str, cases: str, out: Path) -> list[CalibrationCase]:
+    study = read_study(Path(members), references=Path(references))
+    if cases:
+        study = study.only(_named(cases))
+    measured, walked = measure_cases(study, out / "curves", scoring=EvaluateSettings(), on_case=_say)
     for problem in walked.failures:
         print(problem, file=sys.stderr)
-    return cases
+    return measured
 
 
 def _say(subject: str, number: int, total: int, result: str) -> None:
     print(f"{number}/{total} {subject}: {result}", file=sys.stderr, flush=True)
-
-
-def _write(out: Path, results: list[Result], few: list[Result], alphas: Sequence[float]) -> None:
-    write_json(out / "results.json", [one.to_dict() for one in (*results, *few)])
-    parts = [f"## alpha {alpha:g}, over structures\n\n{summary(results, alpha=alpha)}\n" for alpha in alphas]
-    parts.append(f"## Too few patients: {few[0].n_calibration}\n\n{table(few)}\n")
-    parts.append(f"## Every structure\n\n{table(results)}\n")
-    text = "\n".join(parts)
-    write_bytes(out / "table.md", text.encode())
-    print(text)
 
 
 if __name__ == "__main__":

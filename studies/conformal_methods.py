@@ -150,7 +150,7 @@ def failed(cohort: Cohort, subjects: Sequence[str], rule: FailureRule) -> np.nda
     return np.asarray(worse * cohort.values(rule.measure, subjects) > worse * rule.limit, dtype=float)
 
 
-def conformal_methods(rule: FailureRule, *, delta: float, spread_floor_ml: float) -> list[Method]:
+def conformal_methods(rules: Sequence[FailureRule], *, delta: float, spread_floor_ml: float) -> list[Method]:
     """Every method that promises something."""
     found = []
     for tails, law in (("separate", "two tails"), ("shared", "one tail")):
@@ -161,13 +161,21 @@ def conformal_methods(rule: FailureRule, *, delta: float, spread_floor_ml: float
     for share in (0.95, 1.0):
         name = f"margin that holds {100 * share:g} %"
         found.append(Method(name, "coverage", "margin, mm", partial(margin, share=share), "one tail"))
-    flag = partial(failure_flag, rule=rule, delta=delta)
+    flags = [partial(failure_flag, rule=rule, delta=delta) for rule in rules]
     return [
         *found,
         Method("predicted Dice, interval", "coverage", "width, Dice", quality),
         Method("risk control of the missed share", "risk", "set / reference", risk_control),
-        Method(f"failure flag, confidence {100 * (1 - delta):g} %", "failures", "referred", flag),
+        *(
+            Method(f"failure flag, {said(rule)}", "failures", "referred", flag)
+            for rule, flag in zip(rules, flags, strict=True)
+        ),
     ]
+
+
+def said(rule: FailureRule) -> str:
+    """Rule in words; every score here is better where it is higher."""
+    return f"{rule.measure} < {rule.limit:g}"
 
 
 def _fit_interval(

@@ -1,5 +1,6 @@
 """What is often done instead, shown beside the methods that promise something. No theorem stands behind these."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from conformal_methods import (
     covered,
     failed,
     margin_outcome,
+    said,
     set_outcome,
 )
 from scipy import stats
@@ -96,7 +98,7 @@ def best_looking(cohort: Cohort, split: Split, alpha: float, *, rule: FailureRul
     return Outcome(failed(cohort, split.test, rule)[~flagged], flagged.astype(float))
 
 
-def naive_methods(rule: FailureRule) -> list[Method]:
+def naive_methods(rules: Sequence[FailureRule]) -> list[Method]:
     """Every alternative that promises nothing."""
     return [
         Method("members' middle 90 %, not calibrated", "coverage", "width, ml", members_middle, naive=True),
@@ -106,7 +108,10 @@ def naive_methods(rule: FailureRule) -> list[Method]:
         Method("predicted Dice, same patients", "coverage", "width, Dice", same_patients, naive=True),
         Method("threshold from pooled voxels", "risk", "set / reference", pooled_threshold, naive=True),
         Method("threshold 0.5", "risk", "set / reference", half, naive=True),
-        Method("flag by the rate seen", "failures", "referred", partial(best_looking, rule=rule), naive=True),
+        *(
+            Method(f"flag by the rate seen, {said(rule)}", "failures", "referred", run, naive=True)
+            for rule, run in ((rule, partial(best_looking, rule=rule)) for rule in rules)
+        ),
     ]
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from conformal_data import Cohort, Split
-from conformal_methods import Law, Method
+from conformal_methods import Law, Method, failed, said
 from scipy import stats
 
 from plausible.calibrate import conformal_rank
 from plausible.core import InvalidInput
+from plausible.runs.calibrate_settings import FailureRule
 
 MIDDLE = (0.025, 0.975)
 """Quantiles that enclose 95 % of the splits, or of the law of one split."""
@@ -27,6 +28,7 @@ class Result:
         expected: mean of the exact law, NaN without one.
         band: 95 % of one split's coverage by the exact law.
         inside: share of splits inside the band.
+        beyond: share of all splits whose test patients went beyond what is promised; a refusal goes beyond nothing.
         size: mean over splits, and 95 % of the splits.
         n_splits: splits in which the method gave an answer.
         refused: splits in which it refused, and why.
@@ -50,6 +52,7 @@ class Result:
     expected: float
     band: tuple[float, float]
     inside: float
+    beyond: float
     size: float
     size_low: float
     size_high: float
@@ -73,6 +76,8 @@ def repeat(cohort: Cohort, method: Method, splits: Sequence[Split], alpha: float
     n, n_test = len(splits[0].calibration), len(splits[0].test)
     expected, band = law_of(method.law, n, n_test, alpha) if outcomes else (np.nan, (np.nan, np.nan))
     inside = float(np.mean((shares >= band[0] - 1e-9) & (shares <= band[1] + 1e-9))) if expected == expected else np.nan
+    promised = 1 - alpha if method.promise == "coverage" else alpha
+    past = shares < promised - 1e-9 if method.promise == "coverage" else shares > promised + 1e-9
     low, high = _middle(shares)
     size_low, size_high = _middle(sizes)
     return Result(
@@ -87,13 +92,14 @@ def repeat(cohort: Cohort, method: Method, splits: Sequence[Split], alpha: float
         n_splits=len(outcomes),
         refused=len(refusals),
         why=", ".join(sorted(set(refusals))),
-        promised=1 - alpha if method.promise == "coverage" else alpha,
+        promised=promised,
         achieved=float(every.mean()) if len(every) else np.nan,
         low=low,
         high=high,
         expected=expected,
         band=band,
         inside=inside,
+        beyond=float(past.sum() / len(splits)),
         size=float(sizes.mean()) if len(sizes) else np.nan,
         size_low=size_low,
         size_high=size_high,
@@ -135,6 +141,54 @@ def summary(results: Sequence[Result], *, alpha: float) -> str:
     at = [one for one in results if np.isclose(one.alpha, alpha)]
     for name in dict.fromkeys(one.method for one in at):
         lines.append(_summary_line([one for one in at if one.method == name]))
+    return "\n".join(lines)
+
+
+def flag_table(results: Iterable[Result], cohorts: Sequence[Cohort], rules: Sequence[FailureRule]) -> str:
+    """Failure flags: how often they answer, what they refer, and how often the promise is broken."""
+    lines = [
+        "| structure | method | alpha | patients that fail | splits answered | referred | fail among accepted | splits "
+        "beyond alpha, of all |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    by_name = {one.structure: one for one in cohorts}
+    for one in (result for result in results if result.promise == "failures"):
+        (rule,) = [rule for rule in rules if one.method.endswith(said(rule))]
+        cohort = by_name[one.structure]
+        bad = int(failed(cohort, cohort.subjects, rule).sum())
+        answered = f"{one.n_splits} of {one.n_splits + one.refused}"
+        name = f"*{one.method}*" if one.naive else one.method
+        lines.append(
+            f"| {one.structure} | {name} | {one.alpha:g} | {bad} of {len(cohort.subjects)} | {answered} | "
+            f"{_number(one.size)} | {_number(one.achieved)} | {_number(one.beyond)} |"
+        )
+    return "\n".join(lines)
+
+
+def all_patients_table(cohorts: Sequence[Cohort], methods: Sequence[Method], alpha: float) -> str:
+    """Coverage of intervals without calibration in all patients at once, with its exact interval (Clopper-Pearson)."""
+    lines = ["| structure | method | covered | share (95 % interval) |", "|---|---|---|---|"]
+    for cohort in cohorts:
+        for method in methods:
+            held = method.run(cohort, Split((), cohort.subjects, 0), alpha).achieved
+            interval = stats.binomtest(int(held.sum()), len(held)).proportion_ci()
+            share = f"{held.mean():.3f} ({interval.low:.3f} to {interval.high:.3f})"
+            lines.append(f"| {cohort.structure} | {method.name} | {int(held.sum())} of {len(held)} | {share} |")
+    return "\n".join(lines)
+
+
+def audit_table(results: Iterable[Result]) -> str:
+    """Results of a single split, each with the band that the law allows it."""
+    lines = [
+        "| structure | method | alpha | promised | achieved | 95 % band by the law | size |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in results:
+        name = f"*{one.method}*" if one.naive else one.method
+        band = "–" if np.isnan(one.expected) else f"{one.band[0]:.3f} to {one.band[1]:.3f}"
+        achieved = f"refused, {one.why}" if one.refused else _number(one.achieved)
+        size = f"{_number(one.size)} {one.size_name}"
+        lines.append(f"| {one.structure} | {name} | {one.alpha:g} | {_promised(one)} | {achieved} | {band} | {size} |")
     return "\n".join(lines)
 
 

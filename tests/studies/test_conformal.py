@@ -4,19 +4,19 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conformal_data import random_splits
+from conformal_data import Split, random_splits
 from conformal_methods import Method, conformal_methods
 from conformal_naive import clipped_rank, naive_methods
 from conformal_plot import coverage_plot
-from conformal_results import law_of, repeat, summary, table
+from conformal_results import all_patients_table, flag_table, law_of, repeat, summary, table
 from scipy import stats
 
 from plausible.runs.calibrate_settings import FailureRule
 
 from .made_up import cohort
 
-RULE = FailureRule("dice", 0.6)
-METHODS = [*conformal_methods(RULE, delta=0.1, spread_floor_ml=0.01), *naive_methods(RULE)]
+RULE = FailureRule("dice", 0.7)
+METHODS = [*conformal_methods([RULE], delta=0.1, spread_floor_ml=0.01), *naive_methods([RULE])]
 REPEATS = 120
 
 
@@ -76,6 +76,17 @@ def test_risk_is_kept_where_pooled_voxels_lose_it(patients, splits):
     assert ours.size > theirs.size
 
 
+def test_pooled_voxels_are_cut_exactly(patients, splits):
+    """All voxels together, two patients by hand: the last threshold at which their 4200 voxels miss a tenth."""
+    pair = next(s for s in splits if {patients.counts[p].n_reference for p in s.calibration[:2]} == {200, 4000})
+    split = Split(pair.calibration[:2], pair.test, 0)
+    held = sum(patients.counts[subject].inside for subject in split.calibration)
+    place = np.flatnonzero(held >= 0.9 * 4200)[-1]
+    expected = [patients.missed[subject].values[place] for subject in split.test]
+    found = method("threshold from pooled voxels").run(patients, split, 0.1)
+    assert found.achieved.tolist() == expected
+
+
 @pytest.mark.parametrize(
     ("naive", "most"),
     [
@@ -101,11 +112,23 @@ def test_too_few_patients_are_refused_and_counted(patients):
 
 
 def test_failure_flags_refer_some_and_accept_few_failures(patients, splits):
-    found = repeat(patients, method("failure flag, confidence 90 %"), splits, 0.2)
+    found = repeat(patients, method("failure flag, dice < 0.7"), splits, 0.2)
     assert found.n_splits + found.refused == REPEATS
-    assert found.n_splits > 0
-    assert 0 <= found.achieved < 0.2
-    assert 0 <= found.size < 1
+    assert found.n_splits > REPEATS / 2
+    assert 0 < found.achieved < 0.2
+    assert 0 < found.size < 1
+    lines = flag_table([found], [patients], [RULE]).splitlines()
+    n_failed = int((patients.values("dice", patients.subjects) < 0.7).sum())
+    assert f"{n_failed} of 60" in lines[2]
+    assert found.beyond <= 0.15
+
+
+def test_intervals_that_need_no_calibration_are_judged_on_everybody(patients):
+    text = all_patients_table([patients], [method("members' middle 90 %, not calibrated")], 0.1)
+    ends, true = (patients.values(name, patients.subjects) for name in ("volume_interval_low", "reference_volume"))
+    spread = 2 * (patients.values("volume_mean", patients.subjects) - ends)
+    held = int(((ends <= true) & (true <= ends + spread)).sum())
+    assert f"| {held} of 60 |" in text
 
 
 def test_every_method_is_in_the_tables(patients, splits):
