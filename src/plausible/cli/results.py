@@ -9,10 +9,10 @@ from plausible.cli.outcome import finish, say, say_json, warn
 from plausible.cli.progress import case_progress
 from plausible.core import Problem, Study
 from plausible.report import CohortLine, CohortReport
-from plausible.runs.assess import Walked
 from plausible.runs.cohort import flagged, lines_of, read_cases, write_cohort
 from plausible.runs.layout import COHORT_PAGE, FAILURES, case_folders
 from plausible.runs.report import draw_pages
+from plausible.runs.walk import Walked
 
 N_TRIAGE = 5
 
@@ -73,13 +73,14 @@ def finish_run(
     with case_progress("page", quiet=quiet) as progress:
         drawn = draw_pages(output, subjects=subjects, on_case=progress)
     cohort = write_cohort(output, study=study.name, seed=seed) if whole and any(case_folders(output)) else None
+    warned = [*study.problems, *(problem for walked in walks for problem in walked.warnings), *_of(drawn, "warning")]
     failures = [*(problem for walked in walks for problem in walked.failures), *_of(drawn, "error")]
     done = Finished(
         output=output,
         study=study,
         walks=walks,
         failures=failures,
-        warnings=[problem for problem in (*study.problems, *_of(drawn, "warning")) if problem not in failures],
+        warnings=[problem for problem in dict.fromkeys(warned) if problem not in failures],
         lines=cohort.lines if cohort else lines_of(read_cases(output, subjects=subjects)),
         cohort=cohort,
     )

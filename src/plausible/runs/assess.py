@@ -1,12 +1,11 @@
 """Assess the cases of a study: maps, rows, verdicts and pages; what is done already is kept."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from plausible.core import Case, InvalidInput, Problem, Study, provenance
-from plausible.core.problems import located
+from plausible.core import Case, InvalidInput, Study, provenance
 from plausible.io import hash_files, is_complete, write_case
 from plausible.io.atomic import write_text
 from plausible.io.results import SEGMENTATION
@@ -15,69 +14,9 @@ from plausible.runs.apply_calibration import calibrated, calibrated_maps
 from plausible.runs.assess_case import Assessment, assess_members
 from plausible.runs.calibration import CALIBRATION_JSON, Calibrations
 from plausible.runs.case_report import case_report
-from plausible.runs.layout import CASE_JSON, CASE_PAGE, clear_failure, make_folder, relative, told, write_failure
+from plausible.runs.layout import CASE_JSON, CASE_PAGE, relative, told
 from plausible.runs.settings import AssessSettings
-
-OnCase = Callable[[str, int, int, str], None]
-"""Called after each case with its name, its number (from 1), the number of cases, and how it went."""
-
-
-@dataclass(frozen=True, slots=True)
-class Walked:
-    """What a walk over the cases of a study did.
-
-    Attributes:
-        done: subjects whose results are new.
-        kept: subjects whose results were there already, from the same inputs and settings.
-        failures: what could not be done.
-    """
-
-    done: tuple[str, ...]
-    kept: tuple[str, ...]
-    failures: tuple[Problem, ...]
-
-    @property
-    def n_good(self) -> int:
-        """Cases that have results."""
-        return len(self.done) + len(self.kept)
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything is different from before."""
-        return bool(self.done or self.failures)
-
-
-def walk_cases(
-    study: Study, output: Path, *, stage: str, run: Callable[[Case], bool], on_case: OnCase | None = None
-) -> Walked:
-    """Run a stage on every case; a case that cannot be done is written down and stops nobody.
-
-    Args:
-        study: the cases.
-        output: folder of the results.
-        stage: name of what is done, for the failures.
-        run: does one case and says whether anything had to be made.
-        on_case: called after each case.
-
-    Raises:
-        UnfitEnvironment: E903, results cannot be written.
-    """
-    make_folder(output)
-    done, kept, failures = list[str](), list[str](), list[Problem]()
-    for number, case in enumerate(study, start=1):
-        try:
-            made = run(case)
-            (done if made else kept).append(case.subject)
-            clear_failure(output / case.subject, stage)
-            result = "ok" if made else "kept"
-        except (InvalidInput, MemoryError, OSError) as error:
-            problem = located(_problem(error), subject=case.subject)
-            failures.append(problem)
-            write_failure(output / case.subject, stage, problem)
-            result = problem.code
-        if on_case:
-            on_case(case.subject, number, len(study), result)
-    return Walked(tuple(done), tuple(kept), tuple(failures))
+from plausible.runs.walk import OnCase, Walked, walk_cases
 
 
 def assess_study(
@@ -196,22 +135,3 @@ def _segmentation_file(found: Assessment) -> MapFile:
 def _map_file(listed: Mapping[str, Any]) -> MapFile:
     low, high = listed["valid_range"]
     return MapFile(**{**listed, "valid_range": (low, high), "frames": tuple(listed["frames"])})
-
-
-def _problem(error: InvalidInput | MemoryError | OSError) -> Problem:
-    if isinstance(error, InvalidInput):
-        return error.problem
-    if isinstance(error, OSError):
-        return Problem(
-            code="E305",
-            file=Path(str(error.filename or "")).name,
-            found=f"{type(error).__name__}: {error.strerror or error}",
-            expected="a file that can be read",
-            fix="put the file back or make it readable, and run the same command again",
-        )
-    return Problem(
-        code="E902",
-        found="not enough memory for this case",
-        expected="memory for one member, its statistics and the maps (plausible inspect says how much)",
-        fix="assess this case on a machine with more memory, or with fewer structures",
-    )

@@ -25,13 +25,13 @@ from plausible.calibrate import (
 from plausible.core import Case, InvalidInput, Score, Study, provenance, select
 from plausible.io import hash_files
 from plausible.io.atomic import write_json
-from plausible.runs.assess import OnCase, Walked, walk_cases
 from plausible.runs.calibrate_settings import CalibrateSettings, FailureRule
 from plausible.runs.calibration import Calibrations
 from plausible.runs.calibration_case import REFERENCE, SEGMENTED, CalibrationCase, calibration_case
 from plausible.runs.calibration_features import FEATURES, novelty_rows
 from plausible.runs.layout import CURVES_JSON, read_json, told
 from plausible.runs.settings import EvaluateSettings
+from plausible.runs.walk import OnCase, Walked, walk_cases
 
 
 def measure_cases(

@@ -10,10 +10,10 @@ from plausible.evaluate import evaluate_case
 from plausible.io import hash_files
 from plausible.io.atomic import write_json
 from plausible.measure import default_slab_voxels
-from plausible.runs.assess import OnCase, Walked, walk_cases
 from plausible.runs.evaluation import EvaluatedCase
 from plausible.runs.layout import EVALUATION_JSON, read_json, relative, told
 from plausible.runs.settings import EvaluateSettings
+from plausible.runs.walk import OnCase, Walked, walk_cases
 
 
 def evaluate_study(

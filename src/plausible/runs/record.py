@@ -6,8 +6,8 @@ from typing import Any
 
 from plausible.core import Study, provenance
 from plausible.io.atomic import write_json
-from plausible.runs.assess import Walked
 from plausible.runs.layout import RUN, read_json, run_json, told
+from plausible.runs.walk import Walked
 
 
 def write_run(

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from plausible.core import InvalidInput, Problem
-from plausible.runs.assess import OnCase
 from plausible.runs.layout import CASE_JSON, CASE_PAGE, EVALUATION_JSON, case_folders
 from plausible.runs.pages import MAX_MB, draw_case
+from plausible.runs.walk import OnCase
 
 
 def draw_pages(
