@@ -103,6 +103,16 @@ def test_a_wrong_bit_in_the_values_is_told_by_the_check_sum(tmp_path: Path) -> N
     assert "CRC" in refused(tmp_path / "x.npz")
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_check_sum_of_a_compressed_array_is_compared(tmp_path: Path, order: str) -> None:
+    saved(tmp_path / "x.npz", order=order)
+    with zipfile.ZipFile(tmp_path / "x.npz") as zipped:
+        noted = zipped.getinfo("probabilities.npy").CRC.to_bytes(4, "little")
+    data = (tmp_path / "x.npz").read_bytes()
+    (tmp_path / "x.npz").write_bytes(data.replace(noted, b"\0\1\2\3"))
+    assert "CRC" in refused(tmp_path / "x.npz")
+
+
 @settings(max_examples=60)
 @given(data=st.data())
 def test_no_damage_brings_up_anything_but_our_own_error(tmp_path: Path, data: st.DataObject) -> None:

@@ -119,8 +119,8 @@ def test_a_missing_member_stops_its_case_only(root: Path, allow_missing: bool) -
 @pytest.fixture
 def swapped(tmp_path: Path, geometry: Geometry) -> tuple[Path, np.ndarray]:
     """Two members whose networks have their classes in different orders; returns what the second one saved."""
-    first = Classes.exclusive_of({"background": 0, "liver": 1, "kidney": 2})
-    second = Classes.exclusive_of({"background": 0, "kidney": 1, "liver": 2})
+    first = Classes.exclusive_of({"background": 0, "liver": 1, "kidney": 2, "spleen": 3})
+    second = Classes.exclusive_of({"background": 0, "kidney": 1, "spleen": 2, "liver": 3})
     nnunet_study(tmp_path, first, geometry, members=1, subjects=("case_a",))
     p = probabilities(second, SHAPE, seed=77).astype(np.float32)
     write_nnunet_case(tmp_path / "fold_1", "case_a", p, geometry, second)
@@ -130,16 +130,18 @@ def swapped(tmp_path: Path, geometry: Geometry) -> tuple[Path, np.ndarray]:
 def test_another_order_of_classes_is_refused_with_both(swapped: tuple[Path, np.ndarray]) -> None:
     with pytest.raises(InvalidInput, match="E103") as error:
         read_study(swapped[0])
-    assert error.value.problem.found == "fold_0: background, liver, kidney; fold_1: background, kidney, liver"
+    assert error.value.problem.found == (
+        "fold_0: background, liver, kidney, spleen; fold_1: background, kidney, spleen, liver"
+    )
     assert "align" in error.value.problem.fix
 
 
 def test_members_can_be_read_by_the_names_of_their_classes(swapped: tuple[Path, np.ndarray]) -> None:
     root, p = swapped
     study = read_study(root, align="names")
-    assert study.classes.names == ("background", "liver", "kidney")
+    assert study.classes.names == ("background", "liver", "kidney", "spleen")
     _, second = study.case("case_a").members()
-    np.testing.assert_array_equal(second.probabilities, p[[0, 2, 1]])
+    np.testing.assert_array_equal(second.probabilities, p[[0, 3, 1, 2]])
     assert second.classes.names == study.classes.names
 
 
