@@ -19,7 +19,17 @@ from conformal_data import Cohort, Split, cohorts, random_splits
 from conformal_methods import Method, conformal_methods
 from conformal_naive import clipped_rank, naive_methods
 from conformal_plot import coverage_plot
-from conformal_results import Result, all_patients_table, audit_table, flag_table, law_of, repeat, summary, table
+from conformal_results import (
+    Result,
+    all_patients_table,
+    audit_table,
+    flag_table,
+    law_of,
+    repeat,
+    spread_table,
+    summary,
+    table,
+)
 
 from plausible.io import read_study
 from plausible.io.atomic import write_bytes, write_json
@@ -61,6 +71,7 @@ def main() -> None:
         **{f"alpha {alpha:g}, over structures": summary(results, alpha=alpha) for alpha in arguments.alpha},
         "Failure flags": flag_table(results, found, rules),
         "Not calibrated, all patients, alpha 0.1": all_patients_table(found, plain, 0.1),
+        "Errors and spread": spread_table(found, seed=arguments.seed),
         f"Too few patients: {arguments.few}": table(few),
         "Every structure": table(results),
     }
@@ -71,7 +82,7 @@ def main() -> None:
     write_bytes(out / "table.md", text.encode())
     print(text)
     title = f"{arguments.title}: {n} calibration, {len(subjects) - n} test patients"
-    write_bytes(out / "coverage.svg", draw(found, methods, splits[:200], title=title).encode())
+    write_bytes(out / "coverage.svg", draw(found, methods, splits[: arguments.drawn], title=title).encode())
 
 
 def draw(found: Sequence[Cohort], methods: Sequence[Method], splits: Sequence[Split], *, title: str) -> str:
@@ -118,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--failure", nargs="+", default=["dice<0.8"], help="when a case fails; decided elsewhere")
     parser.add_argument("--spread-floor", type=float, default=0.1, help="in ml, of the normalized intervals")
     parser.add_argument("--repeats", type=int, default=500)
+    parser.add_argument("--drawn", type=int, default=200, help="how many of the splits the plot shows")
     parser.add_argument("--calibration", type=int, default=0, help="calibration patients; 25 of 45 without it")
     parser.add_argument("--few", type=int, default=8, help="calibration patients of the table on too few")
     parser.add_argument("--seed", type=int, default=0)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from plausible.calibrate import conformal_rank
 from plausible.core import InvalidInput
+from plausible.evaluate import bootstrap_statistic
 from plausible.runs.calibrate_settings import FailureRule
 
 MIDDLE = (0.025, 0.975)
@@ -175,6 +176,31 @@ def all_patients_table(cohorts: Sequence[Cohort], methods: Sequence[Method], alp
             share = f"{held.mean():.3f} ({interval.low:.3f} to {interval.high:.3f})"
             lines.append(f"| {cohort.structure} | {method.name} | {int(held.sum())} of {len(held)} | {share} |")
     return "\n".join(lines)
+
+
+def spread_table(cohorts: Sequence[Cohort], *, seed: int) -> str:
+    """How far volumes are off, how far members are apart, and whether the one follows the other."""
+    lines = [
+        "| structure | n | sd of the error, ml | median sd of the members, ml | rank correlation of absolute error and "
+        "sd (95 % interval) |",
+        "|---|---|---|---|---|",
+    ]
+    for one in cohorts:
+        reference, predicted, sd = (
+            one.values(name, one.subjects) for name in ("reference_volume", "segmented_volume", "volume_sd")
+        )
+        error = np.abs(reference - predicted)
+        found = bootstrap_statistic(_rank_correlation, error, sd, seed=seed, n_resamples=2000)
+        off, apart = float((reference - predicted).std(ddof=1)), float(np.median(sd))
+        lines.append(
+            f"| {one.structure} | {len(error)} | {off:.3f} | {apart:.3f} | {found.value:.2f} ({found.low:.2f} to "
+            f"{found.high:.2f}) |"
+        )
+    return "\n".join(lines)
+
+
+def _rank_correlation(error: np.ndarray, sd: np.ndarray) -> float:
+    return float(stats.spearmanr(error, sd).statistic)
 
 
 def audit_table(results: Iterable[Result]) -> str:

@@ -8,7 +8,7 @@ from conformal_data import Split, random_splits
 from conformal_methods import Method, conformal_methods
 from conformal_naive import clipped_rank, naive_methods
 from conformal_plot import coverage_plot
-from conformal_results import all_patients_table, flag_table, law_of, repeat, summary, table
+from conformal_results import all_patients_table, flag_table, law_of, repeat, spread_table, summary, table
 from scipy import stats
 
 from plausible.runs.calibrate_settings import FailureRule
@@ -129,6 +129,14 @@ def test_intervals_that_need_no_calibration_are_judged_on_everybody(patients):
     spread = 2 * (patients.values("volume_mean", patients.subjects) - ends)
     held = int(((ends <= true) & (true <= ends + spread)).sum())
     assert f"| {held} of 60 |" in text
+
+
+def test_spread_that_says_nothing_of_errors_is_shown_as_such(patients):
+    line = spread_table([patients], seed=0).splitlines()[-1]
+    correlation, low, high = (float(word.strip("()")) for word in line.split("|")[5].replace("to", "").split())
+    assert low < 0 < high
+    assert low < correlation < high
+    assert float(line.split("|")[3]) == pytest.approx(2, abs=0.4)
 
 
 def test_every_method_is_in_the_tables(patients, splits):
