@@ -58,6 +58,7 @@ class CalibrateSettings:
         band_edge_mm: distance to the predicted boundary where one band of that calibration ends and the next begins;
             give it several times.
         probability_voxels: voxels of a case that it is fitted on, drawn by distance to a boundary.
+        seed: of these draws.
     """
 
     population: str = ""

@@ -18,6 +18,7 @@ from plausible.calibrate import (
 )
 from plausible.core import InvalidInput, Problem, sha256_of
 from plausible.io.atomic import write_bytes, write_json
+from plausible.runs.layout import make_folder
 
 FORMAT = "plausible calibration 1"
 CALIBRATION_JSON = "calibration.json"
@@ -130,7 +131,7 @@ def read_calibration(path: Path) -> Calibrations:
             Problem(
                 code="E404",
                 file=path.name,
-                found=f"{type(error).__name__}: {str(error)[:200]}",
+                found=f"{type(error).__name__}: {str(error).replace(str(path), path.name)[:200]}",
                 expected=f"a file that plausible calibrate wrote ({FORMAT})",
                 fix="plausible calibrate -i MEMBERS --references REF -o calibration.json --population WHO",
             )
@@ -142,7 +143,9 @@ def adopt_calibration(path: Path | None, output: Path) -> Calibrations | None:
 
     Raises:
         InvalidInput: E404, it cannot be read.
+        UnfitEnvironment: E903, the folder of the results cannot be made.
     """
+    make_folder(output)
     copy = output / CALIBRATION_JSON
     if path is None:
         copy.unlink(missing_ok=True)
