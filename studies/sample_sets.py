@@ -134,6 +134,7 @@ def dice_row(curves: list[SampleSetCurve], level: float, n_fit: int, arguments: 
         reach = float(conformal_quantile(scores[order[:n_fit]], arguments.alpha))
         if np.isfinite(reach):
             finite.append((reach, np.mean(scores[order[n_fit:]] <= reach)))
+    alone = f"mean alone {np.mean(scores == 0):.3f}"
     told = f"{np.mean([c for _, c in finite]):.3f} | reach {np.mean([r for r, _ in finite]):.2f}" if finite else "- | -"
     return f"one mask of Dice {level:g} ({alone}) | {told} | {1 - len(finite) / arguments.repeats:.0%}"
 
