@@ -61,3 +61,12 @@ def test_records_of_many_cohorts_keep_the_promise():
 def test_no_rows():
     with pytest.raises(ValueError, match="no rows"):
         fit_score_bound([], alpha=0.1, side="upper", absent="exclude", **WHO)
+
+
+def test_hash_knows_the_patients_as_well_as_the_numbers():
+    values = np.arange(20.0)
+    hashes = {
+        fit_score_bound(one, alpha=0.1, side="upper", absent="exclude", **WHO).guarantee.data_hash
+        for one in (rows(values), rows(values, first=1), rows(values + 1), rows(values))
+    }
+    assert len(hashes) == 3

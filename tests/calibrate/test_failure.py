@@ -164,3 +164,12 @@ def test_the_best_looking_threshold_breaks_the_promise():
     grid, risk = selective_risk(slope=1.0, base=0.2)
     true_risk = np.interp(np.maximum(cut[np.arange(repeats), best], -6), grid, risk)
     assert np.mean(true_risk > alpha) > 0.4
+
+
+def test_patients_without_a_score_are_never_accepted():
+    """Ten of 60 have no score and fail: they are flagged, and cost no certificate."""
+    scores, qualities = cohort(60, list(range(50, 60)))
+    unknown = [*scores[:50], *rows(np.full(10, np.nan), "pairwise_dice", unit="1", higher_is="better", first=50)]
+    fitted = fit_failure_flag(unknown, qualities, **SETTINGS)
+    assert (fitted.threshold, fitted.n_accepted, fitted.n_failed) == (-np.inf, 50, 0)
+    assert fitted.referral_rate == pytest.approx(10 / 60)

@@ -99,6 +99,7 @@ def test_a_patient_without_the_structure_counts_alike_for_every_loss():
     assert fitted.guarantee.excluded == ("p0000",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p_value", ["hoeffding_bentkus", "betting"])
 def test_the_risk_exceeds_alpha_in_delta_of_cohorts_at_most(p_value):
     """400 cohorts of 60 patients from 400 kinds whose mean loss is known, through the public fit."""

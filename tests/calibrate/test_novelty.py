@@ -97,3 +97,9 @@ def test_undefined_scores_are_unlike_and_missing_ones_are_refused():
         fit_novelty(features(np.ones((18, 2))), alpha=0.05, **WHO)
     with pytest.raises(ValueError, match="no distance"):
         fit_novelty(features(np.ones((30, 2))), alpha=0.05, distance="euclid", **WHO)
+
+
+def test_fewest_patients_suffice_for_an_alarm():
+    """19 patients at alpha 0.05: the farthest of 20 has a p-value of 1 in 20."""
+    fitted = fit_novelty(features(np.random.default_rng(7).normal(size=(19, 2))), alpha=0.05, **WHO)
+    assert fitted.apply(new([9.0, 9.0])).unlike

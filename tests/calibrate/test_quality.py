@@ -46,6 +46,7 @@ def test_isotonic_follows_the_direction_of_its_rows():
         fit_quality([agreement, entropy], steps, alpha=0.1, seed=1, regression="isotonic", **WHO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regression", ["linear", "isotonic"])
 def test_intervals_hold_the_quality_as_promised(regression):
     """300 cohorts of 58 patients (29 learnt on), 40 new patients each."""

@@ -71,6 +71,20 @@ def test_betting_certifies_losses_that_vary_little_sooner():
         assert later < 0.5
 
 
+def test_bets_are_made_before_the_patient_is_seen():
+    """The wealth of one gambler, patient after patient; the stake on a patient knows only those before."""
+    losses = np.random.default_rng(8).beta(1, 9, size=25)
+    alpha, delta, n = 0.2, 0.05, 25
+    wealth, best, total, squares, stake_of = 1.0, 1.0, 0.0, 0.0, 0.25
+    for seen, loss in enumerate(losses, start=1):
+        wealth *= 1 - min(1, np.sqrt(2 * np.log(1 / delta) / (n * stake_of))) * (loss - alpha)
+        best = max(best, wealth)
+        total += loss
+        squares += (loss - (0.5 + total) / (seen + 1)) ** 2
+        stake_of = (0.25 + squares) / (seen + 1)
+    assert betting(losses, alpha=alpha, delta=delta) == pytest.approx(1 / best)
+
+
 def test_binomial_is_for_losses_0_or_1():
     with pytest.raises(ValueError, match="losses 0 or 1"):
         binomial(np.array([0.0, 0.5]), alpha=0.1, delta=0.1)
