@@ -200,6 +200,8 @@ def spread_table(cohorts: Sequence[Cohort], *, seed: int) -> str:
 
 
 def _rank_correlation(error: np.ndarray, sd: np.ndarray) -> float:
+    if np.ptp(error) == 0 or np.ptp(sd) == 0:
+        return np.nan
     return float(stats.spearmanr(error, sd).statistic)
 
 
