@@ -435,6 +435,23 @@ def test_a_damaged_header_of_a_member_leaves_the_others_their_grid(tmp_path: Pat
     assert line.cells == {"member_0": "problem", "member_1": "there", "member_2": "there"}
 
 
+def test_a_member_that_ends_too_early_is_seen_from_its_end(tmp_path: Path) -> None:
+    grid = Geometry((40, 50, 60), np.eye(4))
+    for m in range(2):
+        values = np.random.default_rng(m).integers(0, 3, grid.shape).astype(np.uint8)
+        save_nifti(tmp_path / f"member_{m}" / "case.nii.gz", values, grid)
+    cut_off(tmp_path / "member_1" / "case.nii.gz")  # its header is whole
+    found = inspect(tmp_path, classes=CLASSES)
+    assert [(p.code, p.member) for p in found.problems] == [("E305", "member_1")]
+
+
+def test_a_structure_is_empty_only_where_every_member_was_read(tmp_path: Path) -> None:
+    broken = BROKEN["structure_empty_everywhere"](tmp_path)
+    cut_off(broken.members / "member_1" / f"{BAD}.nii.gz")
+    found = inspect(broken.members, deep=True)
+    assert told(found) == {("E305", BAD, "error")}
+
+
 def test_the_record_of_a_problem_free_folder_is_small(geometry: Geometry, classes: Classes) -> None:
     empty = Inspection(name="x", kind="members")
     assert (empty.n_errors, empty.recognised, empty.to_dict()["memory"]) == (0, "members of a study", None)
