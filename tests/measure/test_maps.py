@@ -1,14 +1,16 @@
 """Maps of a case: one walk, any slabs, and what they say about themselves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from plausible.core import Member, MemberInfo, Members, collect, slabs, walk
-from plausible.io.store import CHUNK_VOXELS, write_member
+from plausible.io.store import CHUNK_VOXELS, StoreSource, store_path, write_member
 from plausible.measure import (
     DEFAULT_MEASURES,
+    SLAB_VALUES,
     SLAB_VOXELS,
     VOXEL_MEASURES,
     MapBuilder,
@@ -65,18 +67,18 @@ def test_no_members_are_refused():
         voxel_maps(Members(grid(SHAPE), KINDS["classes"], ()))
 
 
-def test_default_slabs_are_the_chunks_of_the_store():
-    assert SLAB_VOXELS == CHUNK_VOXELS
-    members = members_of(random_stack(KINDS["classes"], n_members=2, seed=0), KINDS["classes"])
-    assert default_slab_voxels(members) == SLAB_VOXELS
-    wide = Members(grid((50, 120, 200)), KINDS["classes"], members.sources, sliceable=True)
-    assert slabs(wide, slab_voxels=SLAB_VOXELS)[0] == (0, CHUNK_VOXELS // (120 * 200))
-    assert default_slab_voxels(Members(grid(SHAPE), KINDS["classes"], members.sources)) is None
+def test_default_slabs_are_the_chunks_of_the_store_and_small_in_memory(tmp_path: Path) -> None:
+    classes, shape = KINDS["classes"], (50, 120, 200)
+    stored = Members(grid(shape), classes, (StoreSource(tmp_path, MemberInfo(id="a")),), sliceable=True)
+    assert default_slab_voxels(stored) == SLAB_VOXELS == CHUNK_VOXELS
+    assert slabs(stored, slab_voxels=SLAB_VOXELS)[0] == (0, CHUNK_VOXELS // (120 * 200))
+    in_memory = members_of(random_stack(classes, n_members=2, seed=0), classes)
+    assert default_slab_voxels(in_memory) == SLAB_VALUES // 4
+    assert SLAB_VALUES * 4 < 2**22  # where numpy begins to ask for huge pages
+    assert default_slab_voxels(replace(in_memory, sliceable=False)) is None
 
 
 def test_members_of_the_store_give_the_same_maps_whole_and_in_slabs(tmp_path: Path) -> None:
-    from plausible.io.store import StoreSource, store_path
-
     classes, infos = KINDS["classes"], [MemberInfo(id="a"), MemberInfo(id="b")]
     for info, p in zip(infos, random_stack(classes, n_members=2, seed=0), strict=True):
         write_member(tmp_path, Member(p, grid(SHAPE), classes, info), subject="s1")

@@ -54,7 +54,10 @@ class MemberSource(Protocol):
         ...
 
     def read(self, start: int, stop: int, *, axis: int) -> np.ndarray:
-        """Probabilities `c i j k` (float32) of the voxels from `start` up to `stop` along an axis."""
+        """Probabilities `c i j k` (float32) of the voxels from `start` up to `stop` along an axis.
+
+        Several threads may read different slabs at a time.
+        """
         ...
 
 

@@ -1,6 +1,13 @@
 """From members to voxel maps: the decomposition of predictive uncertainty, spread and votes."""
 
-from plausible.measure.maps import DEFAULT_MEASURES, SLAB_VOXELS, MapBuilder, default_slab_voxels, voxel_maps
+from plausible.measure.maps import (
+    DEFAULT_MEASURES,
+    SLAB_VALUES,
+    SLAB_VOXELS,
+    MapBuilder,
+    default_slab_voxels,
+    voxel_maps,
+)
 from plausible.measure.spread import PROBABILITY_FLOOR, VoxelSpread, expected_pairwise_kl, variance
 from plausible.measure.votes import VoteCounts, vote_share
 from plausible.measure.voxel import (
@@ -16,6 +23,7 @@ from plausible.measure.voxel import (
 __all__ = [
     "DEFAULT_MEASURES",
     "PROBABILITY_FLOOR",
+    "SLAB_VALUES",
     "SLAB_VOXELS",
     "VOXEL_MEASURES",
     "MapBuilder",

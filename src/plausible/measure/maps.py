@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plausible.core import Classes, Collected, Members, ScalarMap, walk
+from plausible.core import ArraySource, Classes, Collected, LabelSource, Members, ScalarMap, walk
 from plausible.measure.voxel import VOXEL_MEASURES
 
 DEFAULT_MEASURES = ("mean_probability", "predictive_entropy", "expected_entropy", "mutual_information")
 SLAB_VOXELS = 2**18
-"""Voxels of a slab where slabs cost nothing: the means of a slab stay in the cache while all members pass, and slabs
-along i are the chunks of the member store."""
+"""Voxels of a slab of the member store: its chunks along i, each of which is then unpacked once."""
+SLAB_VALUES = 3 * 2**18
+"""Values of a slab of arrays in memory, all channels together: 3 MiB of means stay in the cache while all members pass
+(above 4 MiB, numpy asks for huge pages, and emptying them takes as long as the arithmetic)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,14 +72,19 @@ class MapBuilder:
 
 
 def voxel_maps(
-    members: Members, names: Sequence[str] = DEFAULT_MEASURES, *, slab_voxels: int | None = None
+    members: Members,
+    names: Sequence[str] = DEFAULT_MEASURES,
+    *,
+    slab_voxels: int | None = None,
+    n_threads: int | None = None,
 ) -> dict[str, ScalarMap]:
     """Walk once over the members and return the maps of these measures.
 
     Args:
         members: the plausible segmentations.
         names: measures, as `VOXEL_MEASURES` calls them.
-        slab_voxels: size of a slab; by default 2**18 where members can be read by slab, else whole members.
+        slab_voxels: size of a slab; by default what `default_slab_voxels` says.
+        n_threads: slabs that are worked on at a time; None takes the processors that this process may use.
 
     Returns:
         One `ScalarMap` per name; quantities of disagreement are NaN for a single member.
@@ -86,14 +93,18 @@ def voxel_maps(
         ValueError: a name that is no measure, or no members.
     """
     builder = MapBuilder.start(members, names)
-    for bounds, collected in walk(members, *builder.reads, slab_voxels=slab_voxels or default_slab_voxels(members)):
+    slabs = slab_voxels or default_slab_voxels(members)
+    for bounds, collected in walk(members, *builder.reads, slab_voxels=slabs, n_threads=n_threads):
         builder.put(bounds, collected)
     return builder.finish()
 
 
 def default_slab_voxels(members: Members) -> int | None:
     """Slabs that stay in the cache where reading them is cheap, whole members otherwise."""
-    return SLAB_VOXELS if members.sliceable else None
+    if not members.sliceable:
+        return None
+    in_memory = all(isinstance(source, ArraySource | LabelSource) for source in members.sources)
+    return SLAB_VALUES // len(members.classes.names) if in_memory else SLAB_VOXELS
 
 
 def _frames(n_frames: int, classes: Classes) -> tuple[str, ...]:
