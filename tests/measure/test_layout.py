@@ -43,9 +43,15 @@ def locked(array: np.ndarray) -> np.ndarray:
 
 
 def unaligned(array: np.ndarray) -> np.ndarray:
-    packed = np.zeros(array.shape, np.dtype([("flag", np.uint8), ("p", array.dtype)]))
-    packed["p"] = array
-    return packed["p"]
+    view = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def packed(array: np.ndarray) -> np.ndarray:
+    records = np.zeros(array.shape, np.dtype([("flag", np.uint8), ("p", array.dtype)]))
+    records["p"] = array
+    return records["p"]
 
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -63,6 +69,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "classes backwards": lambda array: array[::-1].copy()[::-1],
     "read-only": locked,
     "unaligned": unaligned,
+    "packed with something else": packed,
 }
 EVERY_LAYOUT = pytest.mark.parametrize("place", LAYOUTS.values(), ids=LAYOUTS)
 
