@@ -8,16 +8,11 @@ from tests.cli.program import run
 from tests.runs.conftest import few_draws, quick_pages
 from tests.runs.studies import OnDisk, write_study
 from tests.train.conftest import SPLIT
-from tests.train.datasets import write_dataset
+from tests.train.datasets import TINY_OPTIONS, write_dataset
 
 __all__ = ["few_draws", "quick_pages"]
 
 NOTHING = CohortEvaluation(summary=(), reliability=(), risk_coverage=())
-TINY = (
-    *("--members", 2, "--iterations", 6, "--batch", 2, "--width", 2, "--levels", 3, "--patch", 8, 12, 8),
-    *("--checkpoint-every", 2, "--precision", "float32", "--threads", 1, "-q"),
-)
-"""Options of the smallest training."""
 
 
 @pytest.fixture
@@ -45,5 +40,5 @@ def dataset(tmp_path_factory):
 def model(dataset, tmp_path_factory):
     """A tiny deep ensemble of two, trained by the program."""
     folder = tmp_path_factory.mktemp("trained") / "model"
-    run("train", dataset, "-o", folder, "--split", dataset.parent / "split.json", *TINY)
+    run("train", dataset, "-o", folder, "--split", dataset.parent / "split.json", *TINY_OPTIONS)
     return folder

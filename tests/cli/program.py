@@ -67,7 +67,7 @@ def without_time(value: Any) -> Any:
     """JSON without what differs between two equal runs: when, and by which commit."""
     if isinstance(value, dict):
         return {key: without_time(one) for key, one in value.items() if key not in ("created", "commit", "minutes")}
-    return [without_time(one) for one in value] if isinstance(value, list) else value
+    return [without_time(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def records(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Many images to the store: reruns keep what is there, a kill loses nothing, a bad image stops nobody else."""
 
 import json
-import multiprocessing
-import time
 import zipfile
 
 import nibabel as nib
@@ -12,6 +10,7 @@ import pytest
 from plausible.core import InvalidInput
 from plausible.io.store import read_attributes, store_path
 from plausible.sample import image_study, predict_case, predict_members, predict_study
+from tests.cli.program import run_until_killed
 from tests.train.datasets import affine, image_and_labels
 
 
@@ -34,9 +33,15 @@ def content(store) -> dict:
     return found
 
 
+def written(store) -> list:
+    return [path for path in store.rglob("*.zarr.zip") if not path.name.startswith(".")]
+
+
 def test_members_go_to_the_store_with_what_made_them(model, images, tmp_path):
     seen = []
-    done = predict_study(model, image_study(images, model.info), tmp_path / "s", on_case=lambda *told: seen.append(told))
+    done = predict_study(
+        model, image_study(images, model.info), tmp_path / "s", on_case=lambda *told: seen.append(told)
+    )
     assert done.written == (("case_0", 2), ("case_1", 2), ("case_2", 2))
     assert seen == [("case_0", 1, 3), ("case_1", 2, 3), ("case_2", 3, 3)]
     told = json.loads((tmp_path / "s/members.json").read_text())
@@ -71,19 +76,18 @@ def test_another_image_under_the_same_name_is_predicted_again(model, images, tmp
     assert done.written == (("case_0", 2), ("case_1", 0), ("case_2", 0))
 
 
-def test_killed_with_sigkill_and_rerun_gives_the_same_store(model, images, tmp_path):
+def test_killed_with_sigkill_and_rerun_gives_the_same_store(model, folder, images, tmp_path):
     study = image_study(images, model.info)
     predict_study(model, study, tmp_path / "whole")
-    process = multiprocessing.get_context("fork").Process(target=predict_study, args=(model, study, tmp_path / "cut"))
-    process.start()
-    while not list((tmp_path / "cut").rglob("*.zarr.zip")):
-        time.sleep(0.001)
-        assert process.is_alive()
-    process.kill()
-    process.join()
-    assert len(list((tmp_path / "cut").rglob("*.zarr.zip"))) < 6
-    predict_study(model, study, tmp_path / "cut")
+    options = ("--device", "cpu", "--precision", "float32", "-q")
+    run_until_killed("predict", folder, "-i", images, "-o", tmp_path / "cut", *options, at=5)
+    assert len(written(tmp_path / "cut")) == 3
+    (half,) = tmp_path.rglob(".tmp-*")
+    assert half.parent.name == "member_1"
+    done = predict_study(model, study, tmp_path / "cut")
+    assert done.written == (("case_0", 0), ("case_1", 1), ("case_2", 2))
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert not list(tmp_path.rglob(".tmp-*"))
 
 
 def test_a_bad_image_is_listed_and_stops_nobody(model, images, tmp_path):

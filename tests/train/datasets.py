@@ -12,6 +12,11 @@ SPACING = (1.0, 1.2, 2.0)
 TINY = TrainingSettings(
     iterations=6, batch=2, width=2, levels=3, patch=(8, 12, 8), checkpoint_every=2, precision="float32"
 )
+TINY_OPTIONS = (
+    *("--members", 2, "--iterations", 6, "--batch", 2, "--width", 2, "--levels", 3, "--patch", 8, 12, 8),
+    *("--checkpoint-every", 2, "--precision", "float32", "--threads", 1, "-q"),
+)
+"""The same as options of `plausible train`, for two members."""
 
 
 def affine(*, spacing=SPACING, degrees=15.0, flip=False) -> np.ndarray:

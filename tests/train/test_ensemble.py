@@ -2,8 +2,6 @@
 
 import io
 import json
-import multiprocessing
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +13,9 @@ import torch
 from plausible.core import InvalidInput
 from plausible.train import ModelInfo, Split, ensemble_name, read_model, train_ensemble
 from plausible.train import member as member_module
+from tests.cli.program import run_until_killed, without_time
 from tests.train.conftest import SPLIT
-from tests.train.datasets import TINY, affine, image_and_labels, write_dataset
+from tests.train.datasets import TINY, TINY_OPTIONS, affine, image_and_labels, write_dataset
 
 
 def weights(folder: Path, record) -> dict[str, torch.Tensor]:
@@ -103,21 +102,20 @@ def test_average_best_weights_and_deep_supervision_survive_a_stop(dataset, tmp_p
     assert cut.info.members[0].iterations == whole.info.members[0].iterations
 
 
-def test_killed_with_sigkill_and_rerun_ends_with_the_same_bytes(dataset, tmp_path):
-    settings = replace(TINY, iterations=40, checkpoint_every=1)
-    whole = train(dataset, tmp_path / "whole", members=1, settings=settings)
-    process = multiprocessing.get_context("fork").Process(
-        target=train, args=(dataset, tmp_path / "killed"), kwargs={"members": 1, "settings": settings}
-    )
-    process.start()
-    while not (tmp_path / "killed/member_0/checkpoint.pt").exists():
-        time.sleep(0.001)
-        assert process.is_alive()
-    process.kill()
-    process.join()
-    assert not (tmp_path / "killed/member_0/weights.pt").exists()
-    resumed = train(dataset, tmp_path / "killed", members=1, settings=settings)
-    assert resumed.info.members[0].weights_sha256 == whole.info.members[0].weights_sha256
+@pytest.mark.parametrize(("at", "where", "name"), [(5, ".prepared", "case_1.image.npy"), (15, "m", "checkpoint.pt")])
+def test_killed_with_sigkill_and_rerun_ends_with_the_same_bytes(at, where, name, trained, dataset, tmp_path):
+    result, folder = trained
+    (tmp_path / "split.json").write_text(json.dumps({"train": SPLIT.train, "validation": SPLIT.validation}))
+    line = ("train", dataset, "-o", tmp_path / "m", "--split", tmp_path / "split.json", *TINY_OPTIONS)
+    run_until_killed(*line, at=at)
+    assert not (tmp_path / "m" / "model.json").exists()
+    (half,) = tmp_path.rglob(".tmp-*")
+    assert (half.parent.parent.name, half.name.split("-")[-1]) == (where, name)
+    resumed = train(dataset, tmp_path / "m")
+    assert not list(tmp_path.rglob(".tmp-*"))
+    assert without_time(resumed.info.to_dict()) == without_time(result.info.to_dict())
+    for record in result.info.members:
+        assert (tmp_path / "m" / record.weights).read_bytes() == (folder / record.weights).read_bytes()
 
 
 def test_side_by_side_in_processes_gives_the_same_bytes(trained, dataset, tmp_path):

@@ -68,7 +68,7 @@ def _options(record: type, chosen: Sequence["Field[Any]"]) -> Iterator[inspect.P
     hints, texts = get_type_hints(record), attribute_texts(record)
     for field in chosen:
         hint, text = hints[field.name], texts.get(field.name, "")
-        default = field.default if field.default is not MISSING else inspect.Parameter.empty
+        default: Any = inspect.Parameter.empty if field.default is MISSING else field.default
         flag = field.name.replace("_", "-")
         many = get_origin(hint) is tuple and get_args(hint)[1:] == (...,)
         kind = get_args(hint)[0] if many else hint
@@ -76,7 +76,7 @@ def _options(record: type, chosen: Sequence["Field[Any]"]) -> Iterator[inspect.P
         yield inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=list(default) if many and default is not inspect.Parameter.empty else default,
+            default=list(default) if many and isinstance(default, tuple) else default,
             annotation=Annotated[
                 list[kind] if many else kind,  # type: ignore[valid-type]
                 typer.Option(

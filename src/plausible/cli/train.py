@@ -70,7 +70,10 @@ def train(
 def _read_split(path: Path) -> Split:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Split(tuple(content["train"]), tuple(content.get("validation", ())))
+        train, validation = content["train"], content.get("validation", [])
+        if not (isinstance(train, list) and isinstance(validation, list)):
+            raise TypeError("train and validation must be lists of cases")
+        return Split(tuple(train), tuple(validation))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(
             Problem(

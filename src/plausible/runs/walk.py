@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plausible.core import Case, InvalidInput, Problem, Study
 from plausible.core.problems import ProblemWarning, located
+from plausible.io.atomic import remove_leftovers
 from plausible.runs.layout import clear_failure, make_folder, write_failure
 
 OnCase = Callable[[str, int, int, str], None]
@@ -57,6 +58,7 @@ def walk_cases(
         UnfitEnvironment: E903, results cannot be written.
     """
     make_folder(output)
+    remove_leftovers(output)
     done, kept, failures, warned = list[str](), list[str](), list[Problem](), list[Problem]()
     for number, case in enumerate(study, start=1):
         try:
