@@ -179,6 +179,7 @@ def test_a_raw_dataset_s_images_and_labels_are_checked(tmp_path: Path) -> None:
     save_nifti(root / "labelsTr" / "e.nii.gz", np.full(SHAPE, 9, np.uint8), GRID)
     shallow = {("E106", "a", "warning"), ("E107", "b", "warning"), ("E101", "c", "error"), ("E202", "d", "error")}
     assert told(inspect(root)) == shallow
+    assert [line.subject for line in inspect(root).cases] == ["a", "b", "c", "d", "e"]
     assert told(inspect(root, deep=True)) == shallow | {("E303", "e", "error")}
 
 
