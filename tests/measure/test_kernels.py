@@ -1,12 +1,16 @@
 """The compiled logarithm over every float32 that a probability can be, and when it is compiled."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numba import njit
 
+import plausible
 from plausible.core import collect
 from plausible.measure import VoxelStatistics, expected_entropy, mean_probability, mutual_information
 from plausible.measure.kernels import fast_log
@@ -93,4 +97,16 @@ def test_numba_is_loaded_when_voxels_are_measured_not_before():
         "assert 'numba' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_package_that_no_cache_can_be_written_for_still_measures(tmp_path: Path) -> None:
+    package = tmp_path / "plausible"
+    shutil.copytree(Path(plausible.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "measure" / "__pycache__").touch()  # a file in the place of the folder
+    code = f"import plausible.measure.kernels as k; assert k.__file__.startswith({str(tmp_path)!r})"
+    nowhere = {"PYTHONPATH": str(tmp_path), "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **nowhere}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
