@@ -1,10 +1,12 @@
 """What is installed, and what works without torch."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,23 @@ def test_constraints_pin_every_direct_dependency_and_name_no_place() -> None:
     groups = [*told["project"]["optional-dependencies"].values(), *told["dependency-groups"].values()]
     wanted = {name_of(one) for group in (told["project"]["dependencies"], *groups) for one in group}
     assert wanted <= {name_of(line) for line in lines}
+
+
+def imported() -> set[str]:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"plausible"}
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = (told["dependencies"], *told["optional-dependencies"].values())
+    declared = {name_of(one) for group in groups for one in group}
+    distributions = packages_distributions()
+    missing = {name for name in imported() if not {name_of(d) for d in distributions.get(name, [name])} & declared}
+    assert missing == set()
 
 
 def name_of(requirement: str) -> str:
