@@ -44,7 +44,7 @@ class VoxelSpread:
     @classmethod
     def of(cls, member: Member, *, dtype: type = np.float32) -> "VoxelSpread":
         """Return the statistic of one member."""
-        p: np.ndarray = np.clip(member.probabilities.astype(dtype), 0, 1)
+        p: np.ndarray = np.clip(member.probabilities, 0, 1).astype(dtype, copy=False)
         q = outcomes(p, exclusive=member.classes.exclusive)
         none = np.zeros_like(q[0])
         return cls(1, q, np.log(np.maximum(q, dtype(PROBABILITY_FLOOR))), none, none)

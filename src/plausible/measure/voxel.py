@@ -201,7 +201,7 @@ def needs_two(values: np.ndarray, n_members: int) -> np.ndarray:
 
 def outcomes(p: np.ndarray, *, exclusive: bool) -> Float[np.ndarray, "o f i j k"]:
     """Distributions: over the classes in one frame, or over present and absent in a frame per region."""
-    return p[:, np.newaxis].copy() if exclusive else np.stack([p, 1 - p])
+    return p[:, np.newaxis] if exclusive else np.stack([p, 1 - p])
 
 
 def _within(entropy: np.ndarray, statistics: VoxelStatistics) -> np.ndarray:
