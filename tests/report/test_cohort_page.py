@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from plausible.report import cohort_page
+from plausible.report import WorkingPoint, Workload, cohort_page
 from plausible.report.cohort_charts import page_link
 from plausible.report.cohort_panels import triage_order
 from tests.report.examples import cohort
@@ -146,3 +146,22 @@ def test_scores_stand_side_by_side_for_ensemble_member_and_difference() -> None:
     html = cohort_page(replace(cohort(4), summary=lines))
     row = next(line for line in html.splitlines() if "<td>liver</td>" in line and ">Dice</th>" in line)
     assert [value for value in ("0.910", "0.880", "0.0300") if value in row] == ["0.910", "0.880", "0.0300"]
+
+
+def test_the_workload_shows_each_threshold_and_the_one_in_use() -> None:
+    points = tuple(
+        WorkingPoint(accepted=share, n_accepted=n, n_failed=failed, rate_high=high, certified=n < 27, n_review=review)
+        for share, n, failed, high, review in ((0.5, 15, 0, 0.14, 3), (0.9, 27, 1, None, 1))
+    )
+    flag = Workload(
+        structure="liver", score="mean_pairwise_dice", failure="Dice below 0.8", alpha=0.1, delta=0.1,
+        n_patients=30, n_new=4, chosen=0, points=points,
+    )  # fmt: skip
+    html = cohort_page(replace(cohort(4), workload=(flag,)))
+    part = html[html.index('<section id="workload"') :]
+    first, second = (line for line in part.splitlines() if line.startswith("<tr data-place"))
+    assert "0 of 15" in first
+    assert "yes, in use" in first
+    assert "1 of 27" in second
+    assert "–" in second
+    assert 'value="0" data-workload' in part

@@ -17,6 +17,8 @@ from plausible.report.model import (
     State,
     StructureSummary,
     Verdict,
+    WorkingPoint,
+    Workload,
 )
 from plausible.report.panels import Panel, Panels, Reading
 from plausible.report.schema import case_from_json, cohort_from_json, schema, to_json
@@ -41,6 +43,8 @@ __all__ = [
     "State",
     "StructureSummary",
     "Verdict",
+    "WorkingPoint",
+    "Workload",
     "case_from_json",
     "case_page",
     "cohort_from_json",

@@ -90,6 +90,21 @@ def triage(view: CohortView) -> Content:
 
 
 @COHORT_PANELS.add(
+    title="Workload",
+    shows="How many cases to review, and how often the others fail: each threshold of a failure flag, measured on the "
+    "calibration patients.",
+    good="A certified threshold that sends few cases to review.",
+    bad="Certified only where nearly all cases are reviewed, or nowhere: the score does not tell failures apart.",
+    do="Move the slider. A threshold chosen here, after seeing the numbers, is not the promised one; to change the "
+    "promise, calibrate again with another alpha.",
+    needs="a calibration with --failure (plausible calibrate), given to plausible assess --calibration",
+)
+def workload(view: CohortView) -> Content:
+    """Return one table of thresholds per failure flag."""
+    return {"flags": view.report.workload} if view.report.workload else None
+
+
+@COHORT_PANELS.add(
     title="Distribution",
     shows="Each dot is a case: agreement and volume per structure. Squares are cases to review.",
     good="One cluster.",

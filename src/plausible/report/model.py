@@ -161,6 +161,33 @@ class RiskCoverageCurve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkingPoint:
+    """What one threshold of a failure flag would cost, and what it would let through."""
+
+    accepted: float  # share of the calibration patients that are not flagged
+    n_accepted: int
+    n_failed: int
+    rate_high: float | None  # upper end of the failure rate among those
+    certified: bool  # whether the promise holds there
+    n_review: int  # new cases that would be flagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A failure flag's thresholds, from few to many cases accepted, and the one in use."""
+
+    structure: str
+    score: str
+    failure: str
+    alpha: float
+    delta: float
+    n_patients: int
+    n_new: int
+    chosen: int | None
+    points: tuple[WorkingPoint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """One case that could not be done, and why."""
 
@@ -185,6 +212,7 @@ class CohortReport:
     summary: tuple[Mapping[str, Any], ...] = ()  # measure, structure, mean, low, high, n, n_undefined, unit
     reliability: tuple[Reliability, ...] = ()
     risk_coverage: tuple[RiskCoverageCurve, ...] = ()
+    workload: tuple[Workload, ...] = ()
     methods: str = ""
     warnings: tuple[str, ...] = ()
     calibration: Mapping[str, Any] | None = None

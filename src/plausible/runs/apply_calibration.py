@@ -93,6 +93,7 @@ def calibrated(report: CaseReport, found: Assessment, calibrations: Calibrations
     """
     rows = [*found.rows, *segmented_volumes(found, report.subject)]
     decisions = {s.name: _decisions(rows, s.name, calibrations) for s in report.structures}
+    whole = {"": _decisions(rows, "", calibrations)}
     novelty = {s.name: _novelty(rows, s.name, calibrations) for s in report.structures}
     structures = tuple(
         _structure(one, rows, decisions[one.name], novelty[one.name], calibrations) for one in report.structures
@@ -102,7 +103,7 @@ def calibrated(report: CaseReport, found: Assessment, calibrations: Calibrations
     return replace(
         report,
         structures=structures,
-        verdict=_verdict(report.verdict, decisions, unlike=[n for n, r in novelty.items() if r and r.unlike]),
+        verdict=_verdict(report.verdict, decisions | whole, unlike=[n for n, r in novelty.items() if r and r.unlike]),
         calibration=calibrations.summary,
         warnings=(*report.warnings, *warnings),
         methods="\n".join([report.methods, *calibrations.statements]),

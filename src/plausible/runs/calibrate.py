@@ -1,7 +1,8 @@
 """Calibrate on a study with references: what can be promised for new patients, written to calibration.json."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from plausible.calibrate import (
     Calibration,
+    ExchangeabilityLamp,
+    Novelty,
     ProbabilityCalibrator,
     VoxelSample,
     fit_failure_flag,
@@ -118,7 +121,8 @@ def calibrate(
         except InvalidInput as error:
             first = first or error
             refused.append({"what": what, **error.problem.to_dict()})
-    if first and not records:
+    promises = [one for one in records if not isinstance(one, ExchangeabilityLamp | Novelty)]
+    if first and not promises and not samples:
         raise first
     made = provenance(
         f"calibrate {told(asdict(settings))}",
@@ -142,6 +146,8 @@ def _fits(
         for rule in settings.failures:
             fits.append((f"failure flag of {structure}", partial(_flag, of, rule, settings, common)))
         fits.append((f"novelty of {structure}", partial(_novelty, of, settings, common)))
+    for rule in settings.failures:
+        fits.append(("failure flag of the whole case", partial(_case_flag, rows, rule, settings, common)))
     agreed = select(rows, measure=settings.score, structure="")
     lamp = partial(fit_lamp, agreed, alpha=settings.lamp_alpha, seed=settings.seed, **common)
     return [*fits, ("exchangeability lamp", lamp)]
@@ -201,6 +207,26 @@ def _flag(rows: Sequence[Score], rule: FailureRule, settings: CalibrateSettings,
         absent=settings.absent,
         **common,
     )
+
+
+def _case_flag(
+    rows: Sequence[Score], rule: FailureRule, settings: CalibrateSettings, common: dict[str, Any]
+) -> Calibration:
+    """A case fails if any of its structures does; it is ordered by its own score, the mean over structures."""
+    own = [row for row in rows if row.measure == settings.score and not row.structure]
+    qualities = [row for row in rows if row.measure == rule.measure and row.against and row.structure]
+    return _flag([*own, *worst_structure(qualities)], rule, settings, common)
+
+
+def worst_structure(rows: Sequence[Score]) -> list[Score]:
+    """Worst of each subject's structures, NaN left out; as rows of the whole case."""
+    found: dict[str, Score] = {}
+    for row in rows:
+        sign = -1 if row.higher_is == "worse" else 1
+        before = found.get(row.subject)
+        if before is None or math.isnan(before.value) or sign * row.value < sign * before.value:
+            found[row.subject] = row
+    return [replace(row, structure="") for row in found.values()]
 
 
 def _novelty(rows: Sequence[Score], settings: CalibrateSettings, common: dict[str, Any]) -> Calibration:

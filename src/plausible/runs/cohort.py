@@ -46,6 +46,7 @@ from plausible.runs.layout import (
 )
 from plausible.runs.pages import read_case, read_evaluation
 from plausible.runs.record import read_run
+from plausible.runs.workload import workloads
 
 SUMMARY_MEASURES = (
     "dice",
@@ -148,12 +149,23 @@ def _watched(report: CohortReport, cases: Sequence[CaseResults], calibrations: C
     """Add what the cases were calibrated with, and whether they look like the calibration patients together."""
     lamp, warnings = calibrations.lamp, list(report.warnings)
     if lamp is not None:
-        rows = [row for case in cases for row in case.rows if case.report and case.report.calibration]
-        agreed = [row for row in rows if row.measure == lamp.measure and not row.structure and not row.against]
+        new = rows_of_new(cases)
+        agreed = [row for row in new if row.measure == lamp.measure and not row.structure]
         reading = lamp.apply(agreed) if agreed else None
         if reading is not None and reading.in_doubt:
             warnings.append(f"These cases do not look like the calibration patients: {reading.reason}.")
-    return replace(report, calibration=calibrations.summary, warnings=tuple(warnings))
+    return replace(
+        report,
+        calibration=calibrations.summary,
+        warnings=tuple(warnings),
+        workload=tuple(workloads(rows_of_new(cases), calibrations)),
+    )
+
+
+def rows_of_new(cases: Sequence[CaseResults]) -> list[Score]:
+    """Rows, without those against references, of the cases that the calibration was applied to."""
+    applied = [case for case in cases if case.report and case.report.calibration]
+    return [row for case in applied for row in case.rows if not row.against]
 
 
 def lines_of(cases: Iterable[CaseResults]) -> tuple[CohortLine, ...]:

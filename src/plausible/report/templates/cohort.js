@@ -27,3 +27,17 @@
     by("find").focus();
   });
 })();
+// The workload slider: says what the row of the table at its place says, and marks it.
+for (const slider of document.querySelectorAll("input[data-workload]")) {
+  const part = slider.closest(".workload");
+  const rows = [...part.querySelectorAll("tbody tr")];
+  const say = () => {
+    const row = rows[Number(slider.value)];
+    rows.forEach((one) => one.toggleAttribute("aria-current", one === row));
+    const [review, accepted, failed, rate, promised] = [...row.cells].map((cell) => cell.textContent.trim());
+    part.querySelector("output").textContent =
+      `${review} new cases; of the others ${failed} failed in calibration, at most ${rate} expected; promised: ${promised}`;
+  };
+  slider.addEventListener("input", say);
+  say();
+}
