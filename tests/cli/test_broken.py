@@ -37,9 +37,19 @@ def check_results(study: BrokenStudy, out, subjects: set[str]) -> None:
     assert {path.parent.name for path in out.glob("*/case.json")} == subjects
 
 
+def check_inspection(study: BrokenStudy) -> None:
+    """Inspect names the problem, and ends as invalid if it would stop a case."""
+    options = [*(("--images", study.images) if study.images else ())]
+    options += [*(("--references", study.references) if study.references else ())]
+    found = told("inspect", "-i", study.members, *options, "--deep", code=4 if study.severity == "error" else 0)
+    assert {problem["code"] for problem in found["problems"]} == {study.code}
+    assert str(study.members.parent) not in json.dumps(found["problems"])
+
+
 @pytest.mark.parametrize("name", BROKEN)
-def test_assess_names_it_and_does_the_rest(name, tmp_path):
+def test_inspect_and_assess_name_it_and_assess_does_the_rest(name, tmp_path):
     study = BROKEN[name](tmp_path)
+    check_inspection(study)
     out, code = tmp_path / "out", EXIT_CODE[study.stops]
     done = told("assess", "-i", study.members, "-o", out, *options(study, name), "-q", code=code)
     assert str(tmp_path) not in json.dumps([done.get("problem"), done.get("failures"), done.get("problems")])
@@ -62,16 +72,6 @@ def test_assess_names_it_and_does_the_rest(name, tmp_path):
         assert problem.fix in (out / "cohort.html").read_text("utf-8").replace("&#34;", '"').replace("&#39;", "'")
     texts = contents(out, ".json", ".html", ".csv")
     assert [name for name, data in texts.items() if str(tmp_path).encode() in data] == []
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_inspect_names_it_and_says_whether_it_stops_anything(name, tmp_path):
-    study = BROKEN[name](tmp_path)
-    paths = [*(["--images", study.images] if study.images else [])]
-    paths += [*(["--references", study.references] if study.references else [])]
-    found = told("inspect", "-i", study.members, *paths, "--deep", code=4 if study.severity == "error" else 0)
-    assert {problem["code"] for problem in found["problems"]} == {study.code}
-    assert str(tmp_path) not in json.dumps(found["problems"])
 
 
 def test_a_study_whose_every_case_is_bad_ends_as_invalid(tmp_path):

@@ -73,9 +73,7 @@ def test_killed_with_sigkill_and_rerun(whole, again):
     ("at", "name"),
     [
         (3, "probability.nii.gz"),
-        (11, "case.json"),
         (35, "evaluation.json"),
-        (39, "case.html"),
         (44, "cohort.html"),
     ],
 )

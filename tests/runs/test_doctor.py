@@ -2,24 +2,19 @@
 
 import importlib.metadata
 import importlib.util
-import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from plausible.runs import doctor
-from plausible.runs.doctor import examine
+from plausible.runs.doctor import EXTRAS, examine, requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def findings(output: Path) -> dict[str, doctor.Finding]:
     return {finding.name: finding for finding in examine(output)}
-
-
-def names(requirements: list[str]) -> set[str]:
-    return {re.match(r"[\w.-]+", one)[0] for one in requirements}
 
 
 def test_this_machine_is_fit(tmp_path):
@@ -31,9 +26,14 @@ def test_this_machine_is_fit(tmp_path):
 
 def test_every_dependency_and_extra_is_looked_at():
     told = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert set(doctor.NEEDED) == names(told["dependencies"])
-    extras = {extra: names(wanted) for extra, wanted in told["optional-dependencies"].items()}
-    assert {extra: set(brought) for extra, (_, brought) in doctor.EXTRAS.items()} == extras
+    assert {"numpy", "nibabel", "typer"} <= set(requirements()[""])
+    assert set(EXTRAS) == set(told["optional-dependencies"])
+
+
+def test_requirements_are_those_of_the_installed_package(monkeypatch):
+    lines = ["numpy>=2.0", 'pillow ; python_version > "3"', "torch>=2.6; extra == 'train'", 'x-y[z]>=1; extra == "cal"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: lines)
+    assert requirements() == {"": ["numpy", "pillow"], "train": ["torch"], "cal": ["x-y"]}
 
 
 def test_the_output_need_not_exist_and_is_not_made(tmp_path):
@@ -50,20 +50,23 @@ def test_an_output_that_is_a_file_or_below_one_fails(below, tmp_path):
 
 
 def test_a_missing_package_fails_and_a_missing_extra_does_not(tmp_path, monkeypatch):
-    version, find_spec = importlib.metadata.version, importlib.util.find_spec
+    version = importlib.metadata.version
 
-    def no_version(name: str) -> str:
-        if name == "zarr":
+    def some_version(name: str) -> str:
+        if name in ("zarr", "torch"):
             raise importlib.metadata.PackageNotFoundError(name)
         return version(name)
 
-    monkeypatch.setattr(importlib.metadata, "version", no_version)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find_spec(name))
+    monkeypatch.setattr(importlib.metadata, "version", some_version)
     found = findings(tmp_path)
     assert (found["packages"].status, found["packages"].found) == ("fail", "missing: zarr")
     assert (found["extra [train]"].status, found["extra [train]"].found) == ("warn", "missing: torch")
     assert found["extra [train]"].fix.endswith('pip install "plausible[train]"')
-    assert "CUDA" not in found
+
+
+def test_without_torch_no_accelerator_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "CUDA" not in findings(tmp_path)
 
 
 def test_little_memory_and_a_full_disk_are_warned_of(tmp_path, monkeypatch):

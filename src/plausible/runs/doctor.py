@@ -5,6 +5,7 @@ import importlib.util
 import locale
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -15,27 +16,8 @@ from typing import Literal
 
 Status = Literal["ok", "warn", "fail"]
 
-NEEDED = (
-    "numpy",
-    "scipy",
-    "numba",
-    "jaxtyping",
-    "nibabel",
-    "zarr",
-    "edt",
-    "contourpy",
-    "pillow",
-    "pydantic",
-    "filelock",
-    "typer",
-    "rich",
-    "jinja2",
-)
-EXTRAS = {
-    "train": ("to train and predict", ("torch", "monai")),
-    "calibrate": ("for further calibrators of probabilities", ("fiducio",)),
-}
-"""What each extra is for, and what it brings."""
+EXTRAS = {"train": "to train and predict", "calibrate": "for further calibrators of probabilities"}
+"""What each extra is for."""
 LITTLE_MEMORY_GB = 4.0
 LITTLE_DISK_GB = 2.0
 
@@ -65,16 +47,25 @@ def _python(output: Path) -> Iterator[Finding]:
 
 
 def _packages(output: Path) -> Iterator[Finding]:
-    missing = [name for name in NEEDED if not _version(name)]
-    if missing:
-        yield Finding("packages", "fail", f"missing: {', '.join(missing)}", "pip install plausible")
-    else:
-        yield Finding("packages", "ok", ", ".join(f"{name} {_version(name)}" for name in NEEDED))
-    for extra, (purpose, names) in EXTRAS.items():
-        lacking = [name for name in names if importlib.util.find_spec(name) is None]
-        found = f"missing: {', '.join(lacking)}" if lacking else ", ".join(f"{n} {_version(n)}" for n in names)
-        fix = f'only needed {purpose}: pip install "plausible[{extra}]"'
-        yield Finding(f"extra [{extra}]", "warn" if lacking else "ok", found, fix)
+    needed = requirements()
+    for extra, names in needed.items():
+        missing = [name for name in names if not _version(name) or (extra and not importlib.util.find_spec(name))]
+        found = f"missing: {', '.join(missing)}" if missing else ", ".join(f"{n} {_version(n)}" for n in names)
+        if not extra:
+            yield Finding("packages", "fail" if missing else "ok", found, "pip install plausible")
+        elif extra in EXTRAS:
+            fix = f'only needed {EXTRAS[extra]}: pip install "plausible[{extra}]"'
+            yield Finding(f"extra [{extra}]", "warn" if missing else "ok", found, fix)
+
+
+def requirements() -> dict[str, list[str]]:
+    """Packages that the installed plausible asks for: by extra, those that it always needs under ""."""
+    found: dict[str, list[str]] = {"": []}
+    for line in importlib.metadata.requires("plausible") or ():
+        name, extra = re.match(r"[\w.-]+", line), re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        if name:
+            found.setdefault(extra[1] if extra else "", []).append(name[0])
+    return found
 
 
 def _machine(output: Path) -> Iterator[Finding]:
