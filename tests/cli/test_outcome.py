@@ -200,3 +200,11 @@ def test_the_last_lines_say_where_to_look_first(study):
     assert len(shown) == 5
     assert shown[0][-1] == "review"
     assert lines[-1] == f"open {study.out / 'cohort.html'}"
+
+
+def test_a_study_is_called_as_it_is_told(study):
+    run("assess", *study.line, "--name", "Liver, site A")
+    assert json.loads((study.out / "cohort.json").read_text("utf-8"))["study"] == "Liver, site A"
+    assert json.loads((study.out / "case_a" / "case.json").read_text("utf-8"))["study"] == "Liver, site A"
+    run("report", "-i", study.out)
+    assert json.loads((study.out / "cohort.json").read_text("utf-8"))["study"] == "Liver, site A"

@@ -14,7 +14,7 @@ from plausible.cli.study_options import StudyOptions
 EXAMPLE = "plausible inspect -i MEMBERS --images imagesTs --references labelsTs"
 
 
-@takes(StudyOptions)
+@takes(StudyOptions, leave_out=("name",))
 def inspect(
     folder: Annotated[
         Path, typer.Option("-i", "--input", help="Members, a study.toml, an nnU-Net raw dataset, images, or a model.")

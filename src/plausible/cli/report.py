@@ -46,7 +46,7 @@ def report(
                 f"no folder {results or ''}; give one that plausible assess wrote: plausible report -i OUT"
             )
         if not any(case_folders(results)):
-            raise ValueError(f"{results}: no case to report; run plausible assess -i MEMBERS -o {results} first")
+            raise ValueError(f"no results in {results}; plausible assess -i MEMBERS -o OUT makes them")
         if dry_run:
             _show_cases([folder.name for folder in case_folders(results)], as_json=as_json)
             return

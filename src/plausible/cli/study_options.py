@@ -1,6 +1,6 @@
 """What the user says about the members of a study: one record, the same flags for inspect, assess and evaluate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class StudyOptions:
         structures: whether structures in files of their own exclude each other.
         align: "names" reads members whose classes have another order by name.
         allow_missing: go on with the members that a case has.
+        name: of the study, as pages show it; the folder's or study.toml's own by default.
     """
 
     images: Path | None = None
@@ -33,6 +34,7 @@ class StudyOptions:
     structures: Structures | None = None
     align: Align | None = None
     allow_missing: bool = False
+    name: str | None = None
 
     def told(self) -> dict[str, Any]:
         """Return the arguments of `read_study`."""
@@ -45,7 +47,8 @@ class StudyOptions:
         Raises:
             InvalidInput: what `read_study` finds.
         """
-        return read_study(members, **self.told())
+        found = read_study(members, **self.told())
+        return replace(found, name=self.name) if self.name else found
 
 
 def raters_of(told: tuple[str, ...]) -> Path | dict[str, Path] | None:

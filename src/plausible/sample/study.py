@@ -42,9 +42,9 @@ def image_study(images: Path, info: ModelInfo) -> Study:
             Problem(
                 code="E108",
                 file=images.name,
-                found="no .nii.gz or .nii file",
+                found="no .nii.gz or .nii file" if images.is_dir() else "no such folder",
                 expected="images named CASE_0000.nii.gz, CASE_0001.nii.gz, ...",
-                fix=f"plausible inspect -i {images.name}",
+                fix="give the folder that holds the images",
             )
         )
     return Study(images.name, info.classes, tuple(_case(name, paths, info) for name, paths in found.items()))
