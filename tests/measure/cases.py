@@ -1,4 +1,4 @@
-"""Members to measure: soft, confident or hard, of exclusive classes, overlapping regions or a single region."""
+"""Members to measure: soft, confident, alike or hard, of exclusive classes, overlapping regions or a single region."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ KINDS = {
     "regions": Classes.overlapping_of({"whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}),
     "one region": Classes.overlapping_of({"whole": [1]}),
 }
-SHARPNESS = {"soft": 1.0, "confident": 12.0, "hard": np.inf}
+SHARPNESS = {"soft": 1.0, "confident": 12.0, "alike": 1.0, "hard": np.inf}
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ def random_stack(
     if sharpness == "hard":
         best = logits == logits.max(axis=1, keepdims=True) if classes.exclusive else logits > 0
         return best.astype(np.float32)
+    if sharpness == "alike":
+        logits = logits[0] + 1e-4 * logits
     logits *= SHARPNESS[sharpness]
     if not classes.exclusive:
         return (1 / (1 + np.exp(-logits))).astype(np.float32)

@@ -12,7 +12,14 @@ from numba import njit
 
 import plausible
 from plausible.core import collect
-from plausible.measure import VoxelStatistics, expected_entropy, mean_probability, mutual_information
+from plausible.measure import (
+    VoxelSpread,
+    VoxelStatistics,
+    expected_entropy,
+    mean_probability,
+    mutual_information,
+    variance,
+)
 from plausible.measure.kernels import fast_log
 from tests.measure.cases import KINDS, members_of
 
@@ -84,11 +91,13 @@ def test_what_is_no_number_stays_none(kind: str) -> None:
 def test_what_rounding_leaves_outside_0_to_1_counts_as_the_end_of_the_range(kind: str) -> None:
     classes = KINDS[kind]
     stack = np.zeros((2, len(classes.names), 5, 7, 11), np.float32)
-    stack[:, 0], stack[:, 1] = 1 + 1e-5, -1e-5
-    statistics = collect(members_of(stack, classes), VoxelStatistics)[VoxelStatistics]
+    stack[0, 0], stack[0, 1], stack[1, 0] = 1 + 1e-5, -1e-5, 1
+    found = collect(members_of(stack, classes), VoxelStatistics, VoxelSpread)
+    statistics = found[VoxelStatistics]
     assert mean_probability(statistics).min() == 0
     assert mean_probability(statistics).max() == 1
     assert np.abs(expected_entropy(statistics)).max() == 0
+    assert np.abs(variance(found[VoxelSpread])).max() == 0
 
 
 def test_numba_is_loaded_when_voxels_are_measured_not_before():

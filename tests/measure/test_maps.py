@@ -59,7 +59,13 @@ def test_a_builder_asks_only_for_what_it_reads():
 
 def test_an_unknown_measure_is_refused_before_the_walk():
     with pytest.raises(ValueError, match=r"no voxel measure 'entropy'; there are: mean_probability"):
-        voxel_maps(Members(grid(SHAPE), KINDS["classes"], ()), ["entropy"])
+        MapBuilder.start(Members(grid(SHAPE), KINDS["classes"], ()), ["entropy"])
+
+
+def test_votes_of_more_members_than_a_byte_counts():
+    certain = np.ones((1, *SHAPE), np.float32)
+    members = members_of(np.broadcast_to(certain, (300, *certain.shape)), KINDS["one region"])
+    assert (voxel_maps(members, ["vote_share"])["vote_share"].values == 1).all()
 
 
 def test_no_members_are_refused():
