@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from plausible.runs import pages
 from tests.cli.program import contents, records, run, run_until_killed, told
 from tests.runs.studies import LIMIT, OnDisk, write_study
 
 NOBODY = 999_999_999
 """No process has this number."""
+
+
+pytestmark = pytest.mark.usefixtures("quick_pages")
 
 
 class Killed(BaseException):
@@ -22,7 +26,9 @@ class Killed(BaseException):
 def whole(geometry, classes, few_draws, tmp_path_factory) -> OnDisk:
     """A study assessed and scored without a disturbance."""
     study = write_study(tmp_path_factory.mktemp("whole"), geometry, classes)
-    run("assess", *study.scored_line, *LIMIT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "case_page", lambda *_, **__: "<!doctype html>")
+        run("assess", *study.scored_line, *LIMIT)
     return study
 
 
@@ -77,7 +83,6 @@ def test_killed_with_sigkill_and_rerun(whole, again):
         (44, "cohort.html"),
     ],
 )
-@pytest.mark.usefixtures("quick_pages")
 def test_stopped_at_any_file_and_rerun(at, name, whole, again, monkeypatch):
     with monkeypatch.context() as patch:
         seen = kill_at(patch, at)
