@@ -9,6 +9,7 @@ import pytest
 
 from plausible.runs import pages
 from tests.cli.program import contents, records, run, run_until_killed, told
+from tests.runs.conftest import quick_page
 from tests.runs.studies import LIMIT, OnDisk, write_study
 
 NOBODY = 999_999_999
@@ -27,7 +28,7 @@ def whole(geometry, classes, few_draws, tmp_path_factory) -> OnDisk:
     """A study assessed and scored without a disturbance."""
     study = write_study(tmp_path_factory.mktemp("whole"), geometry, classes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "case_page", lambda *_, **__: "<!doctype html>")
+        patch.setattr(pages, "case_page", quick_page)
         run("assess", *study.scored_line, *LIMIT)
     return study
 

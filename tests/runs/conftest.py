@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from plausible.evaluate import evaluate_cohort
+from plausible.report import CaseReport
 from plausible.runs import cohort, pages
 from tests.cli.program import run
 from tests.runs.studies import LIMIT, OnDisk, small_grid, write_study
@@ -18,10 +19,15 @@ def few_draws() -> Iterator[None]:
         yield
 
 
+def quick_page(report: CaseReport, **_: object) -> str:
+    """A page of its warnings only."""
+    return " ".join(("<!doctype html>", *report.warnings))
+
+
 @pytest.fixture
 def quick_pages(monkeypatch) -> None:
     """Case pages that say their warnings only, for tests that are about something else."""
-    monkeypatch.setattr(pages, "case_page", lambda report, **_: " ".join(("<!doctype html>", *report.warnings)))
+    monkeypatch.setattr(pages, "case_page", quick_page)
 
 
 @pytest.fixture(scope="session")
@@ -31,15 +37,17 @@ def grid(geometry):
 
 @pytest.fixture(scope="session")
 def assessed(geometry, classes, few_draws, tmp_path_factory) -> OnDisk:
-    """A study assessed once; for reading only."""
+    """A study assessed once, with quick pages; for reading only."""
     study = write_study(tmp_path_factory.mktemp("assessed"), geometry, classes)
-    run("assess", *study.line, *LIMIT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "case_page", quick_page)
+        run("assess", *study.line, *LIMIT)
     return study
 
 
 @pytest.fixture(scope="session")
 def scored(assessed, tmp_path_factory) -> OnDisk:
-    """The same with scores; for reading only."""
+    """The same with scores and whole pages; for reading only."""
     study = OnDisk(tmp_path_factory.mktemp("scored") / "study")
     shutil.copytree(assessed.root, study.root)
     run("assess", *study.scored_line, *LIMIT)

@@ -8,15 +8,18 @@ import re
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from plausible.core import InvalidInput
+from plausible.io import read_failures, read_rows
 from plausible.report import case_from_json
 from plausible.runs.cohort import write_cohort
 from plausible.runs.pages import draw_case
 from plausible.runs.report import draw_pages
 from tests.cli.program import contents, run, told
-from tests.runs.studies import SUBJECTS
+from tests.runs.studies import LIMIT, SHAPE, SUBJECTS
 
 ABSOLUTE = re.compile(r"(?<![\w./:$}<-])/(?:work|tmp|home|root|Users|mnt|opt|var|private)/[\w.]")
 
@@ -30,10 +33,10 @@ def test_report_draws_the_same_pages(own_scored):
     assert contents(own_scored.out) == before
 
 
-def test_a_smaller_budget_gives_a_smaller_page(own):
-    before = (own.out / "case_b" / "case.html").stat().st_size
-    draw_pages(own.out, subjects=["case_b"], max_mb=0.1, overwrite=True)
-    assert (own.out / "case_b" / "case.html").stat().st_size < min(before, 100_000)
+def test_a_smaller_budget_gives_a_smaller_page(own_scored):
+    before = (own_scored.out / "case_b" / "case.html").stat().st_size
+    draw_pages(own_scored.out, subjects=["case_b"], max_mb=0.1, overwrite=True)
+    assert (own_scored.out / "case_b" / "case.html").stat().st_size < min(before, 100_000)
 
 
 @pytest.mark.usefixtures("quick_pages")
@@ -92,6 +95,22 @@ def test_a_folder_without_results_says_what_makes_them(tmp_path):
     assert "plausible assess" in run("report", "-i", tmp_path, code=2).stderr
     assert "plausible assess" in run("report", "-i", tmp_path / "nowhere", code=2).stderr
     assert "plausible assess" in run("report", code=2).stderr
+
+
+def test_a_reference_that_went_bad_takes_its_scores_away_and_nothing_else(own_scored):
+    maps = contents(own_scored.out, ".nii.gz", "case.json")
+    assert "NSD" in (own_scored.out / "case_b" / "case.html").read_text("utf-8")
+    path = own_scored.references / "case_b.nii.gz"
+    nib.Nifti1Image(np.full(SHAPE, 9, np.uint8), nib.load(path).affine).to_filename(str(path))
+    done = told("assess", *own_scored.scored_line, *LIMIT, code=3)
+    assert [(one["subject"], one["code"]) for one in done["failures"]] == [("case_b", "E303")]
+    assert [stage for stage, _ in read_failures(own_scored.out / "failures.csv")] == ["evaluate"]
+    after = contents(own_scored.out, ".nii.gz", "case.json")
+    assert {name for name in maps if after[name] != maps[name]} <= {"case_b/case.json"}  # its inputs' hashes
+    assert "NSD" not in (own_scored.out / "case_b" / "case.html").read_text("utf-8")
+    rows = read_rows(own_scored.out / "scores.csv")
+    assert {row.subject for row in rows if row.against} == {"case_a", "case_c"}
+    assert {row.subject for row in rows} == set(SUBJECTS)
 
 
 def test_nothing_of_the_machine_is_in_the_results(scored):
