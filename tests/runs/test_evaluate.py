@@ -131,12 +131,22 @@ def test_several_raters_are_scored_one_by_one_and_averaged_per_subject(own):
     of_case = [row.value for row in rows if (row.subject, row.structure) == ("case_a", "liver")]
     assert read_case(own.out / "case_a").structures[0].reference["dice"] == pytest.approx(np.mean(of_case))
     per_subject = [np.mean([r.value for r in rows if (r.subject, r.structure) == (s, "liver")]) for s in SUBJECTS]
-    (line,) = [
-        one
-        for one in cohort_of(own.out).summary
-        if (one["measure"], one["structure"], one["of"]) == ("dice", "liver", "ensemble")
-    ]
+    (line,) = [one for one in cohort_of(own.out).summary if summed(one) == ("dice", "liver", "ensemble")]
     assert (line["n"], line["mean"]) == (3, pytest.approx(np.mean(per_subject)))
+
+
+def test_the_last_lines_tell_the_dice_of_each_structure(own_scored):
+    lines = run("evaluate", *own_scored.scored_line).stdout.splitlines()
+    assert lines[0].startswith("0 cases done, 3 kept from before, 0 failed, ")
+    first = lines.index("Dice of the members' mean, over cases:") + 1
+    dice = {one["structure"]: one for one in cohort_of(own_scored.out).summary if one["measure"] == "dice"}
+    assert [line.split()[3:] for line in lines[first : first + 3]] == [[name, "n", "3"] for name in dice]
+    (liver,) = [one for one in cohort_of(own_scored.out).summary if summed(one) == ("dice", "liver", "ensemble")]
+    assert lines[first] == f"  {liver['mean']:.3f} [{liver['low']:.3f}, {liver['high']:.3f}]  liver  n 3"
+
+
+def summed(row) -> tuple[str, str, str]:
+    return row["measure"], row["structure"], row["of"]
 
 
 def test_cases_without_a_reference_are_assessed_and_told(own):

@@ -8,6 +8,7 @@ from typing import NoReturn
 from plausible.cli.outcome import finish, say, say_json, warn
 from plausible.cli.progress import case_progress
 from plausible.core import Problem, Study
+from plausible.evaluate import ENSEMBLE
 from plausible.report import CohortLine, CohortReport
 from plausible.runs.cohort import flagged, lines_of, read_cases, write_cohort
 from plausible.runs.layout import COHORT_PAGE, FAILURES, case_folders
@@ -126,11 +127,11 @@ def _say_json(done: Finished) -> None:
 def _say(done: Finished) -> None:
     warn(*done.failures, *done.warnings)
     first, failed = done.walks[0], len({problem.subject for problem in done.failures})
-    say(
-        f"{counted(len(first.done))} done, {len(first.kept)} kept from before, {failed} failed, "
-        f"{len(flagged(done.lines))} flagged"
-    )
+    told = f"{counted(len(first.done))} done, {len(first.kept)} kept from before, {failed} failed"
+    say(f"{told}, {len(flagged(done.lines))} flagged" if done.lines else told)
     _say_triage(done.lines)
+    if done.cohort:
+        _say_scores(done.cohort)
     if done.from_before:
         say(f"on the page too, from earlier runs into this folder: {', '.join(done.from_before)}")
     if done.cohort is None:
@@ -148,3 +149,12 @@ def _say_triage(lines: Sequence[CohortLine]) -> None:
     for line in ordered[:N_TRIAGE]:
         where = "" if line.worst_slice is None else f"slice {line.worst_slice}"
         say(f"  {line.agreement:.3f}  {line.subject}  {line.structure}  {where}  {line.state.replace('_', ' ')}")
+
+
+def _say_scores(cohort: CohortReport) -> None:
+    shown = [row for row in cohort.summary if row["measure"] == "dice" and row["of"] == ENSEMBLE]
+    if shown:
+        say("Dice of the members' mean, over cases:")
+    for row in shown:
+        interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["n"] > 1 else ""
+        say(f"  {row['mean']:.3f}{interval}  {row['structure']}  n {row['n']}")

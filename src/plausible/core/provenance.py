@@ -77,10 +77,13 @@ def command_line() -> str:
 
 
 def _commit() -> str:
-    folder = Path(plausible.__file__).resolve().parent
+    """Commit of our own work tree; nothing for an installed package, whatever repository it is installed in."""
+    root = Path(plausible.__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
+            ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
