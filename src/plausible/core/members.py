@@ -21,12 +21,15 @@ class MemberInfo:
     """Where a member comes from. Labels such as "deep ensemble" are derived from this, never typed in."""
 
     id: str
-    kind: str = "unknown"  # "seed", "fold", "rater", "dropout", "tta", "checkpoint", ... or "unknown"
+    kind: str = "unknown"  # "seed", "fold", "rater", "draw", "view", "checkpoint", ... or "unknown"
     seed: int | None = None
     fold: int | None = None
     rater: str = ""
     architecture: str = ""
     checkpoint: str = ""  # SHA-256 of the weights
+    method: str = ""  # how its network was trained or drawn from, e.g. "mc_dropout", "swag"
+    draw: int | None = None  # which function was drawn from one network
+    view: str = ""  # view of the image it was predicted from, e.g. "flip_x"
     source: str = ""  # file or folder it was read from, relative to the study
 
 
