@@ -15,8 +15,9 @@ from plausible.io import write_member, write_members_json
 from plausible.runs.inspect import inspect
 from plausible.runs.inspection import Inspection
 from plausible.runs.inspection_text import size
-from plausible.train.fingerprint import ChannelFingerprint
-from plausible.train.model import MemberRecord, ModelInfo
+from plausible.train.grid import ChannelFingerprint
+from plausible.train.member_record import MemberRecord
+from plausible.train.model import ModelInfo
 from plausible.train.plan import Plan
 from tests.conftest import SHAPE
 from tests.io.broken import BAD, BROKEN, CLASSES, GRID, SUBJECTS, cut_off, rewrite, saved, sound, sound_labels

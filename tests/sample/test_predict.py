@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,18 +41,19 @@ def test_members_are_probabilities_on_the_grid_of_an_oblique_anisotropic_image(m
 
 def test_a_member_is_the_softmax_of_its_own_network(model):
     """On a grid that is the network's own and one window large, nothing but the network stands between."""
-    plan = model.info.plan
+    plan = model.grid
     given = Image(image(plan.patch).values, Geometry(plan.patch, np.diag([*plan.spacing_mm, 1.0])), ("MR",))
     inputs = torch.from_numpy(prepare_image(given, plan))[None]
-    for network, member in zip(model.networks, predict_members(model, given), strict=True):
+    for source, member in zip(model.sources, predict_members(model, given), strict=True):
         with torch.inference_mode():
-            expected = torch.softmax(network(inputs), dim=1)[0].numpy()
+            expected = torch.softmax(source.network(inputs), dim=1)[0].numpy()
         np.testing.assert_allclose(member.probabilities, expected, atol=1e-5)
 
 
 def test_members_do_not_depend_on_the_batch_of_windows(model):
     given = image((22, 29, 12), spacing=(1.0, 1.2, 2.0))
-    for one, five in zip(predict_members(model, given, batch=1), predict_members(model, given, batch=5), strict=True):
+    several = replace(model, batch=1), replace(model, batch=5)
+    for one, five in zip(*(predict_members(m, given) for m in several), strict=True):
         np.testing.assert_allclose(one.probabilities, five.probabilities, atol=1e-5)
 
 
@@ -96,7 +98,14 @@ def test_another_number_of_channels_is_refused(model):
 @pytest.mark.parametrize("wrong", [{"overlap": 1.0}, {"batch": 0}])
 def test_impossible_settings_are_refused(model, wrong):
     with pytest.raises(ValueError, match="overlap"):
-        list(predict_members(model, image(), **wrong))
+        replace(model, **wrong)
+
+
+def test_an_image_whose_spacing_cannot_be_meant_is_refused_before_it_is_resampled(model):
+    with pytest.raises(InvalidInput, match="voxels at the model's") as error:
+        list(predict_members(model, image(spacing=(700.0, 1100.0, 3000.0)), subject="case_9"))
+    assert error.value.problem.code == "E206"
+    assert error.value.problem.subject == "case_9"
 
 
 def changed_model(folder, tmp_path, change) -> None:

@@ -40,7 +40,7 @@ def written(store) -> list:
 def test_members_go_to_the_store_with_what_made_them(model, images, tmp_path):
     seen = []
     done = predict_study(
-        model, image_study(images, model.info), tmp_path / "s", on_case=lambda *told: seen.append(told)
+        model, image_study(images, model), tmp_path / "s", on_case=lambda *told: seen.append(told)
     )
     assert done.written == (("case_0", 2), ("case_1", 2), ("case_2", 2))
     assert seen == [("case_0", 1, 3), ("case_1", 2, 3), ("case_2", 3, 3)]
@@ -48,15 +48,15 @@ def test_members_go_to_the_store_with_what_made_them(model, images, tmp_path):
     assert told["ensemble"] == "deep ensemble of 2"
     assert [info["kind"] for info in told["members"]] == ["seed", "seed"]
     geometry, classes, attributes = read_attributes(store_path(tmp_path / "s", member="member_1", subject="case_2"))
-    study = image_study(images, model.info)
+    study = image_study(images, model)
     expected = list(predict_members(model, study.case("case_2").image()))[1]
     assert geometry.matches(expected.geometry)
-    assert classes == model.info.classes
-    assert attributes["info"]["checkpoint"] == model.info.members[1].weights_sha256
+    assert classes == model.classes
+    assert attributes["info"]["checkpoint"] == model.infos[1].checkpoint
 
 
 def test_a_rerun_keeps_what_is_there_and_other_settings_do_not(model, images, tmp_path):
-    study = image_study(images, model.info)
+    study = image_study(images, model)
     predict_study(model, study, tmp_path / "s")
     before = content(tmp_path / "s")
     store_path(tmp_path / "s", member="member_1", subject="case_1").unlink()
@@ -69,15 +69,15 @@ def test_a_rerun_keeps_what_is_there_and_other_settings_do_not(model, images, tm
 
 
 def test_another_image_under_the_same_name_is_predicted_again(model, images, tmp_path):
-    predict_study(model, image_study(images, model.info), tmp_path / "s")
+    predict_study(model, image_study(images, model), tmp_path / "s")
     values, _ = image_and_labels(7)
     nib.save(nib.Nifti1Image(values[0], affine()), images / "case_0_0000.nii.gz")
-    done = predict_study(model, image_study(images, model.info), tmp_path / "s")
+    done = predict_study(model, image_study(images, model), tmp_path / "s")
     assert done.written == (("case_0", 2), ("case_1", 0), ("case_2", 0))
 
 
 def test_killed_with_sigkill_and_rerun_gives_the_same_store(model, folder, images, tmp_path):
-    study = image_study(images, model.info)
+    study = image_study(images, model)
     predict_study(model, study, tmp_path / "whole")
     options = ("--device", "cpu", "--precision", "float32", "-q")
     run_until_killed("predict", folder, "-i", images, "-o", tmp_path / "cut", *options, at=5)
@@ -96,12 +96,12 @@ def test_a_bad_image_is_listed_and_stops_nobody(model, images, tmp_path):
     nib.save(nib.Nifti1Image(values[0], affine()), images / "case_1_0000.nii.gz")
     whole = (images / "case_2_0000.nii.gz").read_bytes()
     (images / "case_2_0000.nii.gz").write_bytes(whole[: len(whole) // 2])
-    done = predict_study(model, image_study(images, model.info), tmp_path / "s")
+    done = predict_study(model, image_study(images, model), tmp_path / "s")
     assert done.written == (("case_0", 2),)
     assert [(problem.subject, problem.code) for problem in done.failures] == [("case_1", "E309"), ("case_2", "E305")]
 
 
 def test_a_folder_without_images_is_refused(model, tmp_path):
     with pytest.raises(InvalidInput) as error:
-        image_study(tmp_path, model.info)
+        image_study(tmp_path, model)
     assert error.value.problem.code == "E108"

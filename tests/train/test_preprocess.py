@@ -6,7 +6,8 @@ import pytest
 
 from plausible.core import Classes, Geometry, Image
 from plausible.train import TrainingSettings
-from plausible.train.fingerprint import ChannelFingerprint, Fingerprint, case_fingerprint, fingerprint, scheme_of
+from plausible.train.fingerprint import Fingerprint, case_fingerprint, fingerprint, scheme_of
+from plausible.train.grid import ChannelFingerprint
 from plausible.train.plan import Plan, plan
 from plausible.train.preprocess import (
     normalise,

@@ -7,7 +7,8 @@ import pytest
 
 from plausible.core import Classes, UnfitEnvironment
 from plausible.train import workers
-from plausible.train.fingerprint import ChannelFingerprint, Fingerprint
+from plausible.train.fingerprint import Fingerprint
+from plausible.train.grid import ChannelFingerprint
 from plausible.train.job import MemberJob
 from plausible.train.plan import plan
 from plausible.train.split import MemberSplit

@@ -37,9 +37,9 @@ def demo(
         shown = unpack_demo(output)
         model = load_model(shown.model, device=device)
         if not as_json:
-            say(f"{model.info.ensemble}, {shown.about['data']}")
+            say(f"{model.ensemble}, {shown.about['data']}")
         with case_progress("predict", quiet=quiet) as progress:
-            predict_study(model, image_study(shown.images, model.info), shown.members, on_case=progress)
+            predict_study(model, image_study(shown.images, model), shown.members, on_case=progress)
         study = shown.study()
         with case_progress("assess", quiet=quiet) as progress:
             walked = assess_study(study, shown.results, settings=shown.settings, on_case=progress)

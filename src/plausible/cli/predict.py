@@ -8,17 +8,18 @@ import typer
 from plausible.cli.options import Device, DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.progress import case_progress
+from plausible.cli.records import takes
 from plausible.core import Study
 from plausible.io.store import StoredAs
-from plausible.sample import Predicted, image_study, load_model, predict_study
-from plausible.train import ModelInfo, read_model
+from plausible.sample import Predicted, Sampling, SegmentationModel, image_study, open_model, predict_study
 from plausible.train.settings import Precision
 
 EXAMPLE = "plausible predict MODEL -i imagesTs -o MEMBERS"
 
 
+@takes(Sampling)
 def predict(
-    model: Annotated[Path, typer.Argument(help="Folder that plausible train made.")],
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
     images: Annotated[Path, typer.Option("-i", "--images", help="Folder of the images, CASE_0000.nii.gz.")],
     output: Output,
     device: Device = "auto",
@@ -32,6 +33,8 @@ def predict(
     as_json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
+    *,
+    sampling: Sampling,
 ) -> None:
     """Predict each member's own probabilities for every image; nothing is averaged.
 
@@ -39,35 +42,25 @@ def predict(
     """
 
     def run() -> None:
-        info = read_model(model)
-        study = image_study(images, info).part(part_id, num_parts=num_parts)
+        loaded = open_model(model, device=device, precision=precision, sampling=sampling, overlap=overlap, batch=batch)
+        study = image_study(images, loaded).part(part_id, num_parts=num_parts)
         if dry_run:
-            _show_images(info, study, output, as_json=as_json)
+            _show_images(loaded, study, output, as_json=as_json)
             return
-        loaded = load_model(model, device=device, precision=precision)
         with case_progress("predict", quiet=quiet) as progress:
-            done = predict_study(
-                loaded,
-                study,
-                output,
-                overlap=overlap,
-                batch=batch,
-                stored_as=stored_as,
-                overwrite=overwrite,
-                on_case=progress,
-            )
-        _show(done, info.ensemble, images, output, as_json=as_json)
+            done = predict_study(loaded, study, output, stored_as=stored_as, overwrite=overwrite, on_case=progress)
+        _show(done, loaded.ensemble, images, output, as_json=as_json)
         finish(failures=len(done.failures), done=len(done.written))
 
     guarded(run, as_json=as_json)
 
 
-def _show_images(info: ModelInfo, study: Study, output: Path, *, as_json: bool) -> None:
-    cases, n = [case.subject for case in study], len(info.members)
+def _show_images(model: SegmentationModel, study: Study, output: Path, *, as_json: bool) -> None:
+    cases, members = [case.subject for case in study], [info.id for info in model.infos]
     if as_json:
-        say_json({"ensemble": info.ensemble, "members": n, "cases": cases, "output": str(output)})
+        say_json({"ensemble": model.ensemble, "members": members, "cases": cases, "output": str(output)})
     else:
-        say(f"{info.ensemble}, {len(cases)} images; would write {n} members each to {output}")
+        say(f"{model.ensemble}, {len(cases)} images; would write {len(members)} members each to {output}")
 
 
 def _show(done: Predicted, ensemble: str, images: Path, output: Path, *, as_json: bool) -> None:

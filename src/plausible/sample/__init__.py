@@ -1,14 +1,20 @@
-"""From a model and an image to members: each network's own probabilities, streamed to the member store."""
+"""From a model and an image to members: one function each, for the whole image, streamed to the member store."""
 
-from plausible.sample.model import TrainedModel, load_model
-from plausible.sample.predict import predict_members
+from plausible.sample.model import load_model
+from plausible.sample.recognise import open_model
+from plausible.sample.sampling import Sampling
+from plausible.sample.source import SegmentationModel
 from plausible.sample.study import Predicted, image_study, predict_case, predict_study
+from plausible.sample.windowed import WindowedModel, predict_members
 
 __all__ = [
     "Predicted",
-    "TrainedModel",
+    "Sampling",
+    "SegmentationModel",
+    "WindowedModel",
     "image_study",
     "load_model",
+    "open_model",
     "predict_case",
     "predict_members",
     "predict_study",

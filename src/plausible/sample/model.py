@@ -1,62 +1,92 @@
-"""A trained model in memory: networks with their weights, checked against what `model.json` says."""
+"""Our own trained models in memory: weights checked against what `model.json` says, functions ready to be drawn."""
 
 import io
 import pickle
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from plausible.core import missing_extra, sha256_of
-from plausible.train.model import MemberRecord, ModelInfo, read_model, unusable_model
+from plausible.sample.sampling import Sampling
+from plausible.sample.windowed import FunctionSource, WindowedModel, draws_of, sampled
+from plausible.train.member_record import MemberRecord
+from plausible.train.methods import METHODS
+from plausible.train.model import ModelInfo, read_model, unusable_model
 from plausible.train.settings import Precision
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainedModel:
-    """What a model is, its networks in the order of its members, and the processor they are on."""
-
-    info: ModelInfo
-    networks: tuple[Any, ...]
-    device: str
-    precision: Precision
-
-
-def load_model(model: Path, *, device: str = "auto", precision: Precision = "auto") -> TrainedModel:
+def load_model(
+    model: Path,
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    sampling: Sampling | None = None,
+    overlap: float = 0.5,
+    batch: int = 4,
+) -> WindowedModel:
     """Read a model that `plausible train` made; nothing is unpickled but tensors.
 
     Args:
         model: its folder.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
         precision: "auto" computes in bfloat16 where the processor does.
+        sampling: draws of each network, views, inserted dropout; None takes the defaults.
+        overlap: share by which neighbouring windows overlap, from 0 up to but without 1.
+        batch: windows computed at once; members do not depend on it but for rounding.
 
     Raises:
         InvalidInput: E502, the folder is incomplete, not ours, or weights are not those that `model.json` names.
         UnfitEnvironment: E901, torch or MONAI or the device is missing.
     """
+    sampling = sampling or Sampling()
     info = read_model(model)
     try:
         from plausible.train.network import choose_device, choose_precision
     except ImportError as error:
         raise missing_extra(error.name or "torch", extra="train") from error
     chosen = choose_device(device)
-    networks = tuple(_network(model, info, record, device=chosen) for record in info.members)
-    return TrainedModel(info, networks, chosen, choose_precision(precision, device=chosen))
+    loaded = WindowedModel(
+        classes=info.classes,
+        channels=info.channels,
+        ensemble=info.ensemble,
+        grid=info.plan,
+        sources=tuple(_sources(model, info, sampling, device=chosen)),
+        device=chosen,
+        precision=choose_precision(precision, device=chosen),
+        overlap=overlap,
+        batch=batch,
+    )
+    return sampled(loaded, sampling)
 
 
-def _network(model: Path, info: ModelInfo, record: MemberRecord, *, device: str) -> Any:
+def _sources(model: Path, info: ModelInfo, sampling: Sampling, *, device: str) -> Iterator[FunctionSource]:
+    for network, record in enumerate(info.members):
+        source = _source(model, info, record, device=device)
+        yield from draws_of(source, sampling, network=network, stochastic=METHODS[record.method].stochastic)
+
+
+def _source(model: Path, info: ModelInfo, record: MemberRecord, *, device: str) -> FunctionSource:
     import torch
 
-    from plausible.train.network import build_network, load_weights
+    from plausible.train.network import build_network
 
+    data = _weights(model, record)
+    method, settings, plan = METHODS[record.method].load(), record.training_settings, record.own_plan(info.plan)
+    outputs = method.outputs(len(info.classes.names), settings)
+    network = build_network(plan, channels=len(info.channels), outputs=outputs, seed=0).to(device)
+    try:
+        weights = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        functions = method.functions(network, weights, settings)
+    except (ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise unusable_model(model, f"{record.weights}: {error}") from error
+    identity = {"plan": plan.to_dict(), "weights": record.weights_sha256, "method": record.method}
+    return FunctionSource(record.info, functions, identity, plan.patch, network=network)
+
+
+def _weights(model: Path, record: MemberRecord) -> bytes:
     path = model / record.weights
     if not path.exists():
         raise unusable_model(model, f"no {record.weights}")
     data = path.read_bytes()
     if sha256_of(data) != record.weights_sha256:
         raise unusable_model(model, f"{record.weights} is not the file that model.json describes (SHA-256 differs)")
-    network = build_network(info.plan, channels=len(info.channels), classes=info.classes, seed=0)
-    try:
-        load_weights(network, torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
-    except (ValueError, RuntimeError, pickle.UnpicklingError) as error:
-        raise unusable_model(model, f"{record.weights}: {error}") from error
-    return network.to(device).eval()
+    return data

@@ -13,9 +13,7 @@ from plausible.core import Case, InvalidInput, Problem, Study, content_key, sha2
 from plausible.io.atomic import remove_leftovers
 from plausible.io.images import find_images, read_image
 from plausible.io.store import StoredAs, is_stored, store_path, write_member, write_members_json
-from plausible.sample.model import TrainedModel
-from plausible.sample.predict import predict_some
-from plausible.train.model import ModelInfo
+from plausible.sample.source import SegmentationModel
 
 OnCase = Callable[[str, int, int], None]
 """Called after each case with its name, its number (from 1) and the number of cases."""
@@ -30,7 +28,7 @@ class Predicted:
     failures: tuple[Problem, ...]
 
 
-def image_study(images: Path, info: ModelInfo) -> Study:
+def image_study(images: Path, model: SegmentationModel) -> Study:
     """Images of a folder (`CASE_0000.nii.gz`, as nnU-Net names them) as cases without references, read when asked for.
 
     Raises:
@@ -47,16 +45,14 @@ def image_study(images: Path, info: ModelInfo) -> Study:
                 fix="give the folder that holds the images",
             )
         )
-    return Study(images.name, info.classes, tuple(_case(name, paths, info) for name, paths in found.items()))
+    return Study(images.name, model.classes, tuple(_case(name, paths, model) for name, paths in found.items()))
 
 
 def predict_study(
-    model: TrainedModel,
+    model: SegmentationModel,
     study: Study,
     store: Path,
     *,
-    overlap: float = 0.5,
-    batch: int = 4,
     stored_as: StoredAs = "uint16",
     overwrite: bool = False,
     on_case: OnCase | None = None,
@@ -67,20 +63,16 @@ def predict_study(
         model: a trained model.
         study: cases with images.
         store: folder of the members (`STORE/member_0/CASE.zarr.zip`, `STORE/members.json`).
-        overlap: share by which neighbouring windows overlap.
-        batch: windows computed at once.
         stored_as: type in the store.
         overwrite: predict again what is there already.
         on_case: called after each case.
     """
     remove_leftovers(store)
-    write_members_json(store, model.info.infos, classes=model.info.classes, ensemble=model.info.ensemble)
+    write_members_json(store, model.infos, classes=model.classes, ensemble=model.ensemble)
     written, kept, failures = [], [], list[Problem]()
     for n, case in enumerate(study, start=1):
         try:
-            new, old = predict_case(
-                model, case, store, overlap=overlap, batch=batch, stored_as=stored_as, overwrite=overwrite
-            )
+            new, old = predict_case(model, case, store, stored_as=stored_as, overwrite=overwrite)
             written.append((case.subject, new))
             kept.append((case.subject, old))
         except InvalidInput as error:
@@ -91,51 +83,36 @@ def predict_study(
 
 
 def predict_case(
-    model: TrainedModel,
-    case: Case,
-    store: Path,
-    *,
-    overlap: float = 0.5,
-    batch: int = 4,
-    stored_as: StoredAs = "uint16",
-    overwrite: bool = False,
+    model: SegmentationModel, case: Case, store: Path, *, stored_as: StoredAs = "uint16", overwrite: bool = False
 ) -> tuple[int, int]:
     """Predict the members of one case that the store lacks; return how many were written and how many kept.
 
     Raises:
         InvalidInput: the image cannot be read or does not fit the model; its problem names the subject.
     """
-    keys = member_keys(model, case, overlap=overlap, stored_as=stored_as)
-    paths = [store_path(store, member=record.id, subject=case.subject) for record in model.info.members]
+    keys = member_keys(model, case, stored_as=stored_as)
+    paths = [store_path(store, member=info.id, subject=case.subject) for info in model.infos]
     missing = [m for m, path in enumerate(paths) if overwrite or not is_stored(path, key=keys[m])]
     if missing:
         image = case.image()
         if image is None:
             raise ValueError(f"{case.subject}: no image to predict from")
-        members = predict_some(model, image, missing, subject=case.subject, overlap=overlap, batch=batch)
-        for m, member in zip(missing, members, strict=True):
+        for m, member in zip(missing, model.predict(image, missing, subject=case.subject), strict=True):
             write_member(store, member, subject=case.subject, key=keys[m], stored_as=stored_as)
     return len(missing), len(paths) - len(missing)
 
 
-def member_keys(model: TrainedModel, case: Case, *, overlap: float, stored_as: StoredAs) -> list[str]:
-    """Keys of the members of a case: hashes of version, plan, weights, image files and settings."""
+def member_keys(model: SegmentationModel, case: Case, *, stored_as: StoredAs) -> list[str]:
+    """Keys of the members of a case: hashes of version, model, image files and settings."""
     image = {name: sha256_of(Path(path).read_bytes()) for name, path in sorted(case.files.items())}
-    common = {
-        "version": plausible.__version__,
-        "plan": model.info.plan.to_dict(),
-        "image": image,
-        "overlap": overlap,
-        "stored_as": stored_as,
-        "precision": model.precision,
-    }
-    return [content_key({**common, "weights": record.weights_sha256}) for record in model.info.members]
+    common = {"version": plausible.__version__, "image": image, "stored_as": stored_as}
+    return [content_key({**common, **model.identity(m)}) for m in range(len(model.infos))]
 
 
-def _case(subject: str, paths: list[Path], info: ModelInfo) -> Case:
+def _case(subject: str, paths: list[Path], model: SegmentationModel) -> Case:
     return Case(
         subject,
-        info.classes,
-        load_image=lambda: read_image(paths, channels=info.channels, subject=subject),
+        model.classes,
+        load_image=lambda: read_image(paths, channels=model.channels, subject=subject),
         files={path.name: str(path) for path in paths},
     )

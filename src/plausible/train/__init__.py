@@ -1,16 +1,22 @@
 """Train ensembles: nnU-Net's preprocessing and planning, MONAI's network, loss and transforms."""
 
 from plausible.train.ensemble import Trained, plan_training, train_ensemble
-from plausible.train.model import MemberRecord, ModelInfo, ensemble_name, read_model
+from plausible.train.member_record import MemberRecord
+from plausible.train.methods import METHODS, MethodName, TrainingMethod
+from plausible.train.model import ModelInfo, read_model
+from plausible.train.naming import ensemble_name
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split, split_cases
 
 __all__ = [
+    "METHODS",
     "EnsembleKind",
     "MemberRecord",
+    "MethodName",
     "ModelInfo",
     "Split",
     "Trained",
+    "TrainingMethod",
     "TrainingSettings",
     "ensemble_name",
     "plan_training",

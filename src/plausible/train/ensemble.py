@@ -16,7 +16,9 @@ from plausible.train.cases import Surveyed, choose_split, survey
 from plausible.train.fingerprint import fingerprint
 from plausible.train.folder import START, check_folder, check_same, finished_model, request_of
 from plausible.train.job import MemberJob
-from plausible.train.model import MemberRecord, ModelInfo, ensemble_name
+from plausible.train.member_record import MemberRecord
+from plausible.train.model import ModelInfo
+from plausible.train.naming import ensemble_name
 from plausible.train.plan import Plan, plan
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split, member_splits
@@ -189,10 +191,11 @@ def _run(
 
 
 def _assemble(output: Path, started: Mapping[str, Any], surveyed: Surveyed, told: DatasetJson) -> ModelInfo:
-    from plausible.train.member import read_record
+    from plausible.train.member import read_records
 
     request = started["request"]
-    records = tuple(read_record(output / f"member_{m}" / "member.json") for m in range(request["members"]))
+    folders = [output / f"member_{m}" for m in range(request["members"])]
+    records = tuple(record for folder in folders for record in read_records(folder))
     settings = {name: value for name, value in request.items() if name != "data"}
     made = provenance(_command(request), settings=settings, inputs=surveyed.hashes, minutes=_minutes(records))
     info = ModelInfo(
@@ -207,7 +210,7 @@ def _assemble(output: Path, started: Mapping[str, Any], surveyed: Surveyed, told
         left_out=tuple(problem.to_dict() for problem in surveyed.left_out),
     )
     write_json(output / "model.json", info.to_dict())
-    for leftover in (output / START, *(output / f"member_{m}" / "member.json" for m in range(len(records)))):
+    for leftover in (output / START, *(folder / "member.json" for folder in folders)):
         leftover.unlink(missing_ok=True)
     shutil.rmtree(output / CACHE, ignore_errors=True)
     return info

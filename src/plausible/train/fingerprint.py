@@ -6,35 +6,15 @@ The rules are nnU-Net's (Isensee et al. 2021, doi:10.1038/s41592-020-01008-z): a
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from plausible.core import Image
+from plausible.train.grid import ChannelFingerprint, Scheme, Triple
 from plausible.train.preprocess import orientation_of
 
 VOXELS_PER_CASE = 10_000
-Scheme = Literal["ct", "z-score", "none"]
-Triple: TypeAlias = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelFingerprint:
-    """Intensities of one channel: over the structures' voxels of all cases, in the image's own units.
-
-    Attributes:
-        scheme: how the channel is normalised, told by its name.
-        zero_share: median over cases of the share of voxels that are exactly 0 (skull-stripped or masked images).
-    """
-
-    name: str
-    scheme: Scheme
-    mean: float
-    sd: float
-    percentile_00_5: float
-    percentile_99_5: float
-    zero_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,3 +23,4 @@ class MemberJob:
     settings: TrainingSettings
     device: str
     threads: int
+    rater: str = ""

@@ -1,18 +1,16 @@
-"""Train one member: steps, validations, checkpoints, and the finished weights.
+"""Train one network: steps, validations, checkpoints, and what is kept at the end.
 
 A checkpoint holds weights, optimiser, schedule, average, best weights and torch's random state; patches are a function
 of seed and iteration. A run that was killed therefore ends with the same bits as one that was not, on the same
 processor with the same number of threads.
 """
 
-import io
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,18 +18,13 @@ from plausible.core import sha256_of
 from plausible.io.atomic import write_bytes, write_json
 from plausible.train.batches import Batches, augmentation
 from plausible.train.cache import load_case
+from plausible.train.checkpoint import NAME as CHECKPOINT
+from plausible.train.checkpoint import resume, save_checkpoint, saved
+from plausible.train.hooks import Functions, Kept, Method, Step, Training, Weights
 from plausible.train.job import MemberJob
-from plausible.train.model import MemberRecord
-from plausible.train.network import (
-    Loss,
-    Network,
-    autocast,
-    build_loss,
-    build_network,
-    load_weights,
-    supervised_loss,
-    weights_of,
-)
+from plausible.train.member_record import MemberRecord, record_from_dict
+from plausible.train.methods import METHODS
+from plausible.train.network import build_loss, build_network, weights_of
 from plausible.train.settings import TrainingSettings
 from plausible.train.validation import mean_of, validation_dice
 
@@ -39,178 +32,142 @@ OnIteration = Callable[[int, float], None]
 CLIP_NORM = 12.0
 
 
-@dataclass(slots=True)
-class State:
-    """A training under way."""
+def train_member(job: MemberJob, *, on_iteration: OnIteration | None = None) -> tuple[MemberRecord, ...]:
+    """Train a network, or continue where a killed run stopped, or return what is finished.
 
-    network: Network
-    optimiser: Any
-    schedule: Any
-    average: dict[str, torch.Tensor]
-    iteration: int = 0
-    seconds: float = 0.0
-    best_dice: float = -1.0
-    best_iteration: int = 0
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    history: list[tuple[int, float]] = field(default_factory=list)
-
-
-def train_member(job: MemberJob, *, on_iteration: OnIteration | None = None) -> MemberRecord:
-    """Train a member, or continue where a killed run stopped, or return it if it is finished."""
-    finished = job.folder / "member.json"
-    if finished.exists():
-        return read_record(finished)
+    One training keeps one set of weights, or several (checkpoints): a record each.
+    """
+    if (job.folder / "member.json").exists():
+        return read_records(job.folder)
     with _threads(job.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.split.seed)
-        state = _resume(job, _start(job))
-        _fit(job, state, on_iteration or (lambda iteration, loss: None))
-        return _finish(job, state)
+        training = resume(job.folder, _start(job), device=job.device)
+        _fit(job, training, on_iteration or (lambda iteration, loss: None))
+        return _finish(job, training)
 
 
-def read_record(path: Path) -> MemberRecord:
-    """Read what made a finished member."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    subjects = {name: tuple(content[name]) for name in ("train_subjects", "validation_subjects")}
-    return MemberRecord(**{**content, **subjects})
+def read_records(folder: Path) -> tuple[MemberRecord, ...]:
+    """Read what a finished training kept."""
+    content = json.loads((folder / "member.json").read_text(encoding="utf-8"))
+    return tuple(record_from_dict(record) for record in content["records"])
 
 
-def _start(job: MemberJob) -> State:
-    settings = job.settings
-    network = build_network(job.plan, channels=job.channels, classes=job.classes, seed=job.split.seed).to(job.device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        settings.learning_rate,
-        total_steps=settings.iterations + 1,
-        pct_start=settings.warmup,
-        cycle_momentum=False,
+def _start(job: MemberJob) -> Training:
+    settings, method = job.settings, METHODS[job.settings.method].load()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.split.seed)
+        network = method.trainable(_built(job, method), settings).to(job.device)
+    optimiser = torch.optim.AdamW(
+        method.parameters(network, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     average = weights_of(network) if settings.ema_decay else {}
-    return State(network, optimiser, schedule, average)
+    return Training(network, optimiser, method.schedule(optimiser, settings), average)
 
 
-def _fit(job: MemberJob, state: State, on_iteration: OnIteration) -> None:
-    settings = job.settings
+def _fit(job: MemberJob, training: Training, on_iteration: OnIteration) -> None:
+    settings, method = job.settings, METHODS[job.settings.method].load()
     cases = [load_case(job.cache, subject) for subject in job.split.train]
     batches = Batches(cases, job.classes, job.plan, settings, job.split.seed, augmentation(job.plan, settings))
-    loss = build_loss(job.classes)
-    began = time.monotonic() - state.seconds
-    while state.iteration < settings.iterations and not _exhausted(settings, state):
-        value = _step(job, state, loss, batches.draw(state.iteration))
-        state.iteration += 1
-        state.seconds = time.monotonic() - began
-        if settings.validate_every and state.iteration % settings.validate_every == 0 and job.split.validation:
-            _validate(job, state)
-        if state.iteration % settings.checkpoint_every == 0:
-            write_bytes(job.folder / "checkpoint.pt", _saved(_checkpoint(state)))
-        on_iteration(state.iteration, value)
+    loss = build_loss(job.classes, settings.loss)
+    began = time.monotonic() - training.seconds
+    while training.iteration < settings.iterations and not _exhausted(settings, training):
+        images, targets = (part.to(job.device) for part in batches.draw(training.iteration))
+        value = _step(training, method, Step(images, targets, loss, job, training.iteration))
+        training.iteration += 1
+        method.after_step(training, job)
+        training.seconds = time.monotonic() - began
+        if settings.validate_every and training.iteration % settings.validate_every == 0 and job.split.validation:
+            _validate(job, training)
+        if training.iteration % settings.checkpoint_every == 0:
+            save_checkpoint(job.folder, training)
+        on_iteration(training.iteration, value)
 
 
-def _step(job: MemberJob, state: State, loss: Loss, batch: tuple[torch.Tensor, torch.Tensor]) -> float:
-    state.network.train()
-    images, targets = (part.to(job.device) for part in batch)
-    state.optimiser.zero_grad(set_to_none=True)
-    with autocast(job.settings.precision, device=job.device):
-        logits = state.network(images)
-    value = supervised_loss(loss, logits, targets)
+def _step(training: Training, method: Method, step: Step) -> float:
+    training.network.train()
+    training.optimiser.zero_grad(set_to_none=True)
+    value = method.objective(training.network, step)
     value.backward()
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), CLIP_NORM)
-    state.optimiser.step()
-    state.schedule.step()
-    decay = job.settings.ema_decay
+    torch.nn.utils.clip_grad_norm_(training.network.parameters(), CLIP_NORM)
+    training.optimiser.step()
+    training.schedule.step()
+    decay = step.job.settings.ema_decay
     if decay:
         with torch.no_grad():
-            for name, weights in state.network.named_parameters():
-                state.average[name].lerp_(weights, 1 - decay)
+            for name, weights in training.network.named_parameters():
+                training.average[name].lerp_(weights, 1 - decay)
     return float(value.detach())
 
 
-def _validate(job: MemberJob, state: State) -> None:
-    weights = _current(state)
-    dice = mean_of(validation_dice(_with(job, weights), job))
-    state.history.append((state.iteration, dice))
-    if dice > state.best_dice and job.settings.patience:
-        state.best_dice, state.best_iteration, state.best = dice, state.iteration, weights
+def _validate(job: MemberJob, training: Training) -> None:
+    weights, method = _current(training), METHODS[job.settings.method].load()
+    functions = method.preview(_built(job, method).to(job.device), weights, job.settings)
+    dice = mean_of(validation_dice(functions, job))
+    training.history.append((training.iteration, dice))
+    if dice > training.best_dice and job.settings.patience:
+        training.best_dice, training.best_iteration, training.best = dice, training.iteration, weights
 
 
-def _exhausted(settings: TrainingSettings, state: State) -> bool:
-    waited = state.iteration - state.best_iteration
-    return bool(settings.patience and state.history) and waited >= settings.patience * settings.validate_every
+def _exhausted(settings: TrainingSettings, training: Training) -> bool:
+    waited = training.iteration - training.best_iteration
+    return bool(settings.patience and training.history) and waited >= settings.patience * settings.validate_every
 
 
-def _finish(job: MemberJob, state: State) -> MemberRecord:
-    weights, kept = (state.best, state.best_iteration) if state.best else (_current(state), state.iteration)
-    stored = {name: _as_stored(tensor.cpu(), job.settings) for name, tensor in weights.items()}
-    data = _saved(stored)
-    write_bytes(job.folder / "weights.pt", data)
-    dice = validation_dice(_with(job, stored), job) if job.split.validation else {}
-    record = MemberRecord(
-        id=job.id,
+def _finish(job: MemberJob, training: Training) -> tuple[MemberRecord, ...]:
+    weights = training.best or _current(training)
+    found = METHODS[job.settings.method].load().finish(job, training, weights)
+    records = tuple(_record(job, kept, training, shared=len(found)) for kept in found)
+    write_json(job.folder / "member.json", {"records": [asdict(record) for record in records]})
+    (job.folder / CHECKPOINT).unlink(missing_ok=True)
+    return records
+
+
+def _record(job: MemberJob, kept: Kept, training: Training, *, shared: int) -> MemberRecord:
+    """Write one set of weights and say what made it; sets of one training share its minutes."""
+    stored = {name: _as_stored(tensor.cpu(), job.settings) for name, tensor in kept.weights.items()}
+    data, file = saved(stored), job.folder / f"{kept.name or 'weights'}.pt"
+    write_bytes(file, data)
+    dice = validation_dice(functions_of(job, stored), job) if job.split.validation else {}
+    return MemberRecord(
+        id=f"{job.id}.{kept.name}" if kept.name else job.id,
         seed=job.split.seed,
         fold=job.split.fold,
+        rater=job.rater,
         architecture=job.plan.architecture,
+        method=job.settings.method,
+        name=kept.name,
         train_subjects=job.split.train,
         train_key=job.split.key,
         validation_subjects=job.split.validation,
-        weights=f"{job.folder.name}/weights.pt",
+        weights=f"{job.folder.name}/{file.name}",
         weights_sha256=sha256_of(data),
-        minutes=round(state.seconds / 60, 2),
-        iterations=kept,
+        minutes=round(training.seconds / 60 / shared, 2),
+        iterations=training.best_iteration if training.best else training.iteration,
         validation_dice=mean_of(dice) if dice else None,
         validation_dice_by_structure=dice,
+        settings=asdict(job.settings),
+        plan=job.plan.to_dict(),
     )
-    write_json(job.folder / "member.json", asdict(record))
-    (job.folder / "checkpoint.pt").unlink(missing_ok=True)
-    return record
 
 
-def _checkpoint(state: State) -> dict[str, Any]:
-    return {
-        "network": state.network.state_dict(),
-        "optimiser": state.optimiser.state_dict(),
-        "schedule": state.schedule.state_dict(),
-        "average": state.average,
-        "best": state.best,
-        "random": torch.get_rng_state(),
-        "numbers": [state.iteration, state.seconds, state.best_dice, state.best_iteration],
-        "history": [list(entry) for entry in state.history],
-    }
+def functions_of(job: MemberJob, weights: Weights) -> Functions:
+    """What was kept of a training, ready to draw from."""
+    method = METHODS[job.settings.method].load()
+    return method.functions(_built(job, method).to(job.device), weights, job.settings)
 
 
-def _resume(job: MemberJob, state: State) -> State:
-    path = job.folder / "checkpoint.pt"
-    if not path.exists():
-        return state
-    content = torch.load(io.BytesIO(path.read_bytes()), map_location=job.device, weights_only=True)
-    state.network.load_state_dict(content["network"])
-    state.optimiser.load_state_dict(content["optimiser"])
-    state.schedule.load_state_dict(content["schedule"])
-    torch.set_rng_state(content["random"].cpu())
-    state.average, state.best = content["average"], content["best"]
-    state.iteration, state.seconds, state.best_dice, state.best_iteration = content["numbers"]
-    state.history = [(int(iteration), float(dice)) for iteration, dice in content["history"]]
-    return state
+def _built(job: MemberJob, method: Method) -> torch.nn.Module:
+    outputs = method.outputs(len(job.classes.names), job.settings)
+    return build_network(job.plan, channels=job.channels, outputs=outputs, seed=job.split.seed)
 
 
-def _current(state: State) -> dict[str, torch.Tensor]:
-    average = {name: tensor.clone() for name, tensor in state.average.items()}
-    return average or weights_of(state.network)
-
-
-def _with(job: MemberJob, weights: dict[str, torch.Tensor]) -> Network:
-    network = build_network(job.plan, channels=job.channels, classes=job.classes, seed=0).to(job.device)
-    load_weights(network, weights)
-    return network
+def _current(training: Training) -> dict[str, torch.Tensor]:
+    average = {name: tensor.clone() for name, tensor in training.average.items()}
+    return average or weights_of(training.network)
 
 
 def _as_stored(tensor: torch.Tensor, settings: TrainingSettings) -> torch.Tensor:
     return tensor.half() if settings.weights_as == "float16" else tensor
-
-
-def _saved(content: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
 
 
 @contextmanager

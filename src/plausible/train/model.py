@@ -5,56 +5,18 @@ and differ by their seeds are a deep ensemble, members that left out a fold each
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem
 from plausible.io.store import classes_from_dict, classes_to_dict
+from plausible.train.member_record import MemberRecord, record_from_dict
+from plausible.train.naming import ensemble_name
 from plausible.train.plan import Plan
 
 FORMAT = "plausible model 1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberRecord:
-    """What made one member.
-
-    Attributes:
-        train_key: SHA-256 of the sorted list of training subjects.
-        weights_sha256: SHA-256 of the weights' file.
-        minutes: training time.
-        iterations: optimiser steps whose result was kept.
-        validation_dice: mean over validation cases and structures, on the network's grid; None without such cases.
-    """
-
-    id: str
-    seed: int
-    fold: int | None
-    architecture: str
-    train_subjects: tuple[str, ...]
-    train_key: str
-    validation_subjects: tuple[str, ...]
-    weights: str
-    weights_sha256: str
-    minutes: float
-    iterations: int
-    validation_dice: float | None
-    validation_dice_by_structure: Mapping[str, float | None] = field(default_factory=dict)
-
-    @property
-    def info(self) -> MemberInfo:
-        """The member as the rest of the library knows it."""
-        return MemberInfo(
-            id=self.id,
-            kind="seed" if self.fold is None else "fold",
-            seed=self.seed,
-            fold=self.fold,
-            architecture=self.architecture,
-            checkpoint=self.weights_sha256,
-            source=self.weights,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,30 +51,6 @@ class ModelInfo:
         return {"format": FORMAT, **content, "classes": classes_to_dict(self.classes), "plan": self.plan.to_dict()}
 
 
-def ensemble_name(members: Sequence[MemberRecord]) -> str:
-    """Say what members are together, from what each of them saw.
-
-    "deep ensemble of 5": the same cases, different seeds. "cross-validation ensemble of 5": each left out another fold.
-    "5 copies of one member": nothing tells them apart. Anything else is a "mixed ensemble of 5".
-
-    Raises:
-        ValueError: there are no members.
-    """
-    if not members:
-        raise ValueError("an ensemble needs at least one member")
-    n = len(members)
-    if n == 1:
-        return "single member"
-    same_cases = len({record.train_key for record in members}) == 1
-    folds = {record.fold for record in members}
-    if same_cases and folds == {None}:
-        seeds = {record.seed for record in members}
-        return f"deep ensemble of {n}" if len(seeds) == n else f"{n} members of {len(seeds)} seeds"
-    if None not in folds and len(folds) == n and not same_cases:
-        return f"cross-validation ensemble of {n}"
-    return f"mixed ensemble of {n}"
-
-
 def read_model(model: Path) -> ModelInfo:
     """Read `model.json`.
 
@@ -128,7 +66,7 @@ def read_model(model: Path) -> ModelInfo:
             classes=classes_from_dict(content["classes"]),
             channels=tuple(content["channels"]),
             plan=Plan.from_dict(content["plan"]),
-            members=tuple(_record(member) for member in content["members"]),
+            members=tuple(record_from_dict(member) for member in content["members"]),
             ensemble=content["ensemble"],
             provenance=content["provenance"],
             fingerprint=content["fingerprint"],
@@ -150,8 +88,3 @@ def unusable_model(model: Path, found: str) -> InvalidInput:
             fix="run plausible train again with the same settings (it continues), or choose another folder",
         )
     )
-
-
-def _record(content: Mapping[str, Any]) -> MemberRecord:
-    subjects = {name: tuple(content[name]) for name in ("train_subjects", "validation_subjects")}
-    return MemberRecord(**{**content, **subjects})

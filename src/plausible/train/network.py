@@ -9,7 +9,7 @@ import torch
 
 from plausible.core import Classes, Problem, UnfitEnvironment
 from plausible.train.plan import Plan
-from plausible.train.settings import Precision
+from plausible.train.settings import LossName, Precision
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -23,22 +23,30 @@ Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From logits and targets to one number."""
 
 
-def build_network(plan: Plan, *, channels: int, classes: Classes, seed: int) -> Network:
-    """U-Net of the plan with weights drawn by seed; the global random state is left as it was."""
+def build_network(plan: Plan, *, channels: int, outputs: int, seed: int) -> Network:
+    """Network of the plan with weights drawn by seed; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return DynUNet(
-            spatial_dims=3,
-            in_channels=channels,
-            out_channels=len(classes.names),
-            kernel_size=plan.kernels,
-            strides=plan.strides,
-            upsample_kernel_size=plan.strides[1:],
-            filters=plan.filters,
-            norm_name=("instance", {"affine": True}),
-            deep_supervision=plan.deep_supervision > 0,
-            deep_supr_num=max(plan.deep_supervision, 1),
-        )
+        return NETWORKS[plan.network](plan, channels, outputs)
+
+
+def _dynunet(plan: Plan, channels: int, outputs: int) -> Network:
+    return DynUNet(
+        spatial_dims=3,
+        in_channels=channels,
+        out_channels=outputs,
+        kernel_size=plan.kernels,
+        strides=plan.strides,
+        upsample_kernel_size=plan.strides[1:],
+        filters=plan.filters,
+        norm_name=("instance", {"affine": True}),
+        deep_supervision=plan.deep_supervision > 0,
+        deep_supr_num=max(plan.deep_supervision, 1),
+    )
+
+
+NETWORKS: dict[str, Callable[[Plan, int, int], Network]] = {"dynunet": _dynunet}
+"""From plan, input channels and output channels to a network, by the name of the architecture."""
 
 
 def weights_of(network: Network) -> dict[str, torch.Tensor]:
@@ -60,7 +68,7 @@ def load_weights(network: Network, weights: Mapping[str, torch.Tensor]) -> None:
             parameter.copy_(weights[name])
 
 
-def build_loss(classes: Classes) -> Loss:
+def build_loss(classes: Classes, name: LossName = "dice_ce") -> Loss:
     """Dice plus cross-entropy: softmax for exclusive classes (Dice without the background), sigmoid for regions.
 
     MONAI's `DiceCELoss` takes a softmax cross-entropy whenever there are several channels, even with `sigmoid=True`;

@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from plausible.train.fingerprint import ChannelFingerprint, Fingerprint, Triple
+from plausible.train.fingerprint import Fingerprint
+from plausible.train.grid import ChannelFingerprint, Triple
 from plausible.train.preprocess import ANISOTROPIC
-from plausible.train.settings import TrainingSettings
+from plausible.train.settings import Architecture, TrainingSettings
 
 Voxels = tuple[int, int, int]
 MIN_LEVELS, MAX_LEVELS, MAX_FILTERS, SMALLEST_EDGE = 3, 6, 320, 4
+LABELS: Mapping[Architecture, str] = {
+    "dynunet": "DynUNet",
+    "segresnet": "SegResNet",
+    "attention_unet": "AttentionUnet",
+    "residual_unet": "residual UNet",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,7 @@ class Plan:
         strides, kernels, filters: one entry per resolution level.
         channels: how each channel is normalised.
         deep_supervision: number of coarser levels with a head of their own.
+        network: kind of network.
     """
 
     spacing_mm: Triple
@@ -38,11 +46,12 @@ class Plan:
     filters: tuple[int, ...]
     channels: tuple[ChannelFingerprint, ...]
     deep_supervision: int = 0
+    network: Architecture = "dynunet"
 
     @property
     def architecture(self) -> str:
         """Name of the network, e.g. "DynUNet 16-32-64"."""
-        return "DynUNet " + "-".join(map(str, self.filters))
+        return f"{LABELS[self.network]} " + "-".join(map(str, self.filters))
 
     @property
     def coarse_axis(self) -> int | None:
@@ -65,6 +74,7 @@ class Plan:
             filters=tuple(content["filters"]),
             channels=tuple(ChannelFingerprint(**channel) for channel in content["channels"]),
             deep_supervision=int(content["deep_supervision"]),
+            network=content.get("network", "dynunet"),
         )
 
 
@@ -85,6 +95,7 @@ def plan(fingerprint: Fingerprint, settings: TrainingSettings) -> Plan:
         filters=filters,
         channels=fingerprint.channels,
         deep_supervision=len(filters) - 2 if settings.deep_supervision else 0,
+        network=settings.architecture,
     )
 
 

@@ -5,7 +5,7 @@ to the network. Resampling keeps the extent of the grid: voxels are cells, not p
 linearly per value, probabilities linearly; along an axis more than three times as coarse as the finest, linearly.
 """
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32, Integer, Num
@@ -13,9 +13,7 @@ from nibabel.orientations import io_orientation
 from scipy.ndimage import zoom
 
 from plausible.core import Geometry, Image
-
-if TYPE_CHECKING:
-    from plausible.train.plan import Plan
+from plausible.train.grid import Grid
 
 ANISOTROPIC = 3.0
 Order = Literal[0, 1, 3]
@@ -53,7 +51,7 @@ def target_shape(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> 
     return i, j, k
 
 
-def prepare_image(image: Image, plan: "Plan") -> Float32[np.ndarray, "c x y z"]:
+def prepare_image(image: Image, plan: Grid) -> Float32[np.ndarray, "c x y z"]:
     """Turn, resample and normalise an image as the network wants it."""
     turned = turn(image.values.astype(np.float32), orientation_of(image.geometry))
     shape = target_shape(image.geometry, plan.spacing_mm)
@@ -63,7 +61,7 @@ def prepare_image(image: Image, plan: "Plan") -> Float32[np.ndarray, "c x y z"]:
 
 
 def prepare_labels(
-    values: Integer[np.ndarray, "i j k"], geometry: Geometry, plan: "Plan"
+    values: Integer[np.ndarray, "i j k"], geometry: Geometry, plan: Grid
 ) -> Integer[np.ndarray, "x y z"]:
     """Turn and resample a label map: the value with the largest linear share of each new voxel."""
     turned = turn(values[None], orientation_of(geometry))[0]
@@ -103,7 +101,7 @@ def resample(
     return _zoom(_zoom(values, within, order=order), across, order=1 if order else 0)
 
 
-def normalise(values: Float32[np.ndarray, "i j k"], plan: "Plan", *, channel: int) -> Float32[np.ndarray, "i j k"]:
+def normalise(values: Float32[np.ndarray, "i j k"], plan: Grid, *, channel: int) -> Float32[np.ndarray, "i j k"]:
     """Normalise one channel as its name in the dataset asks for.
 
     A masked image (a quarter or more of the training images' voxels exactly 0) has its z-score from the other voxels.

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from plausible.train.methods import MethodName
+
 Precision = Literal["auto", "bfloat16", "float32"]
 WeightsAs = Literal["float16", "float32"]
-EnsembleKind = Literal["deep", "cv"]
+EnsembleKind = Literal["deep", "cv", "rater", "heterogeneous"]
+Architecture = Literal["dynunet", "segresnet", "attention_unet", "residual_unet"]
+LossName = Literal["dice_ce", "ce", "dice", "dice_focal", "tversky"]
+DropoutPlaces = Literal["all", "inner", "bottleneck"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,20 @@ class TrainingSettings:
         checkpoint_every: iterations between two checkpoints.
         precision: "auto" takes bfloat16 where the processor computes in it.
         weights_as: type in which the finished weights are stored.
+        method: how a network is trained and what can be drawn from it.
+        architecture: network; "dynunet" is nnU-Net's plain U-Net.
+        loss: objective of the segmentation.
+        dropout_rate: share of the channels that MC dropout leaves out.
+        dropout_at: where it leaves them out; "inner" spares the finest level.
+        prior_sd: standard deviation of the Gaussian prior over each weight (Bayes by Backprop).
+        initial_sd: standard deviation of the weights at the start (Bayes by Backprop).
+        kl_weight: weight of the KL divergence to the prior; 1 is the evidence lower bound (Bayes by Backprop).
+        rank: rank of the covariance (stochastic segmentation network, SWAG).
+        loss_samples: draws in each step's loss (stochastic segmentation network).
+        keep: sets of weights that are kept (checkpoints, snapshots, cyclical SGLD).
+        keep_from: share of the training after which weights are collected (checkpoints, SWAG).
+        constant_rate: learning rate while they are collected, relative to the peak (SWAG).
+        temperature: of the posterior; below 1 is colder (cyclical SGLD).
     """
 
     iterations: int = 1000
@@ -59,15 +78,45 @@ class TrainingSettings:
     checkpoint_every: int = 100
     precision: Precision = "auto"
     weights_as: WeightsAs = "float16"
+    method: MethodName = "plain"
+    architecture: Architecture = "dynunet"
+    loss: LossName = "dice_ce"
+    dropout_rate: float = 0.2
+    dropout_at: DropoutPlaces = "all"
+    prior_sd: float = 0.1
+    initial_sd: float = 0.01
+    kl_weight: float = 1.0
+    rank: int = 10
+    loss_samples: int = 10
+    keep: int = 5
+    keep_from: float = 0.5
+    constant_rate: float = 0.25
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch", "width", "patch_voxels", "checkpoint_every"):
+        for name in (
+            "iterations",
+            "batch",
+            "width",
+            "patch_voxels",
+            "checkpoint_every",
+            "rank",
+            "loss_samples",
+            "keep",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.patience and not self.validate_every:
             raise ValueError("early stopping (patience) needs validate_every above 0")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+        for name in ("prior_sd", "initial_sd", "constant_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(f"dropout_rate must lie in [0, 1), got {self.dropout_rate}")
+        if not 0 <= self.keep_from < 1:
+            raise ValueError(f"keep_from must lie in [0, 1), got {self.keep_from}")
         if not 0 < self.warmup < 1:
             raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}")
         if not set(self.flip_axes) <= {0, 1, 2}:

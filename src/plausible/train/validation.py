@@ -5,20 +5,24 @@ import math
 import numpy as np
 
 from plausible.train.cache import load_case
-from plausible.train.infer import window_probabilities
+from plausible.train.hooks import Functions
+from plausible.train.infer import padded_shape, window_probabilities
 from plausible.train.job import MemberJob
-from plausible.train.network import Network
 
 
-def validation_dice(network: Network, job: MemberJob) -> dict[str, float | None]:
-    """Mean Dice over the validation cases by structure; None where no case has the structure or a prediction of it."""
+def validation_dice(functions: Functions, job: MemberJob) -> dict[str, float | None]:
+    """Mean Dice of the point prediction over the validation cases, by structure.
+
+    None where no case has the structure or a prediction of it.
+    """
     rows = []
     for subject in job.split.validation:
         case = load_case(job.cache, subject)
+        function = functions.draw(None, shape=padded_shape(case.image, job.plan.patch))
         probabilities = window_probabilities(
-            network,
+            function,
             case.image,
-            job.plan,
+            job.plan.patch,
             exclusive=job.classes.exclusive,
             device=job.device,
             precision=job.settings.precision,

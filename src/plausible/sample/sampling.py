@@ -1,0 +1,48 @@
+"""How many members are made of a trained model, and how: the settings of `plausible predict`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+SamplerName = Literal["tta", "dropout"]
+ViewKind = Literal["flips", "rotations", "intensity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """What is made of every trained network. Networks x draws x views are the members.
+
+    Attributes:
+        sampler: "tta": members from views of the image. "dropout": members from dropout inserted into a network that
+            was trained without. Both may be given; neither takes the model as it was trained.
+        draws: functions drawn from each network that gives many (MC dropout, SWAG, inserted dropout, ...).
+        tta: kinds of views; every one is undone exactly after prediction.
+        views: number of views, the untouched image first.
+        insert_rate: share of the channels that inserted dropout leaves out.
+        insert_at: names of the modules it is inserted after, with wildcards; none takes those known for the network.
+        sampling_seed: of draws and views.
+    """
+
+    sampler: tuple[SamplerName, ...] = ()
+    draws: int = 10
+    tta: tuple[ViewKind, ...] = ("flips",)
+    views: int = 8
+    insert_rate: float = 0.1
+    insert_at: tuple[str, ...] = ()
+    sampling_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("draws", "views"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.insert_rate < 1:
+            raise ValueError(f"insert_rate must lie in [0, 1), got {self.insert_rate}")
+        if len(set(self.sampler)) < len(self.sampler):
+            raise ValueError(f"each sampler is given once, got {', '.join(self.sampler)}")
+        if "tta" in self.sampler and not self.tta:
+            raise ValueError("test-time augmentation needs at least one kind of views (tta)")
+
+    def seed_of(self, network: int, draw: int) -> int:
+        """Seed of one draw of one network; other networks and draws have others."""
+        return int(np.random.SeedSequence([self.sampling_seed, network, draw]).generate_state(1)[0])

@@ -1,0 +1,51 @@
+"""A training under way on disk: weights, optimiser, schedule, what the method collected, and torch's random state."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plausible.io.atomic import write_bytes
+from plausible.train.hooks import Training
+
+NAME = "checkpoint.pt"
+
+
+def save_checkpoint(folder: Path, training: Training) -> None:
+    """Write everything that is needed to continue with the same bits."""
+    content = {
+        "network": training.network.state_dict(),
+        "optimiser": training.optimiser.state_dict(),
+        "schedule": training.schedule.state_dict(),
+        "average": training.average,
+        "memory": training.memory,
+        "best": training.best,
+        "random": torch.get_rng_state(),
+        "numbers": [training.iteration, training.seconds, training.best_dice, training.best_iteration],
+        "history": [list(entry) for entry in training.history],
+    }
+    write_bytes(folder / NAME, saved(content))
+
+
+def resume(folder: Path, training: Training, *, device: str) -> Training:
+    """Continue from the checkpoint of a folder, if there is one."""
+    path = folder / NAME
+    if not path.exists():
+        return training
+    content = torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
+    training.network.load_state_dict(content["network"])
+    training.optimiser.load_state_dict(content["optimiser"])
+    training.schedule.load_state_dict(content["schedule"])
+    torch.set_rng_state(content["random"].cpu())
+    training.average, training.best, training.memory = content["average"], content["best"], content["memory"]
+    training.iteration, training.seconds, training.best_dice, training.best_iteration = content["numbers"]
+    training.history = [(int(iteration), float(dice)) for iteration, dice in content["history"]]
+    return training
+
+
+def saved(content: Any) -> bytes:
+    """Bytes of a torch file."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
