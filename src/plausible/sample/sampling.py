@@ -1,12 +1,11 @@
 """How many members are made of a trained model, and how: the settings of `plausible predict`."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-SamplerName = Literal["tta", "dropout"]
-ViewKind = Literal["flips", "rotations", "intensity"]
+SAMPLERS = ("tta", "dropout")
+VIEW_KINDS = ("flips", "rotations", "intensity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +23,9 @@ class Sampling:
         sampling_seed: of draws and views.
     """
 
-    sampler: tuple[SamplerName, ...] = ()
+    sampler: tuple[str, ...] = ()
     draws: int = 10
-    tta: tuple[ViewKind, ...] = ("flips",)
+    tta: tuple[str, ...] = ("flips",)
     views: int = 8
     insert_rate: float = 0.1
     insert_at: tuple[str, ...] = ()
@@ -38,6 +37,9 @@ class Sampling:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.insert_rate < 1:
             raise ValueError(f"insert_rate must lie in [0, 1), got {self.insert_rate}")
+        for name, told, known in (("sampler", self.sampler, SAMPLERS), ("tta", self.tta, VIEW_KINDS)):
+            if not set(told) <= set(known):
+                raise ValueError(f"{name} must be among {', '.join(known)}, got {', '.join(told)}")
         if len(set(self.sampler)) < len(self.sampler):
             raise ValueError(f"each sampler is given once, got {', '.join(self.sampler)}")
         if "tta" in self.sampler and not self.tta:
