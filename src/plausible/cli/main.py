@@ -15,6 +15,7 @@ VERBS: Mapping[str, str] = {
     "inspect": "What is in a folder, does it fit together, and what mends it.",
     "train": "Train an ensemble from an nnU-Net raw dataset.",
     "predict": "The members of every image, from a trained model.",
+    "draw": "Plausible masks from the soft predictions of any tool.",
     "assess": "The uncertainty of every case: maps, numbers, verdicts, pages.",
     "calibrate": "What can be promised for new patients: intervals, margins, sets, failure flags.",
     "evaluate": "Members and their mean against one reference or several.",
