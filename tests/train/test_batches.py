@@ -107,7 +107,7 @@ def test_deep_supervision_weighs_heads_by_halves():
 def test_network_is_a_function_of_its_seed_and_leaves_the_global_state_alone():
     planned = plan(fingerprint_of(), TINY)
     before = torch.get_rng_state()
-    first, again, other = (build_network(planned, channels=1, classes=CLASSES, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (build_network(planned, channels=1, outputs=3, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(before, torch.get_rng_state())
     a, b, c = weights_of(first), weights_of(again), weights_of(other)
     assert all(torch.equal(a[name], b[name]) for name in a)

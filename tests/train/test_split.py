@@ -35,10 +35,10 @@ def test_nobody_stands_on_both_sides():
 
 def test_deep_members_see_the_same_and_folds_partition():
     split = Split(tuple(NAMES), ("v",))
-    deep = member_splits(split, members=5, ensemble="deep", seed=7)
+    deep = member_splits({"": split}, members=5, ensemble="deep", seed=7)
     assert {part.key for part in deep} == {deep[0].key}
     assert [part.seed for part in deep] == [7, 8, 9, 10, 11]
-    folds = member_splits(split, members=5, ensemble="cv", seed=7)
+    folds = member_splits({"": split}, members=5, ensemble="cv", seed=7)
     left_out = [set(NAMES) - set(part.train) for part in folds]
     assert sorted(name for out in left_out for name in out) == sorted(NAMES)
     assert all(set(part.validation) == out | {"v"} for part, out in zip(folds, left_out, strict=True))
@@ -48,4 +48,4 @@ def test_deep_members_see_the_same_and_folds_partition():
 @pytest.mark.parametrize(("members", "ensemble"), [(0, "deep"), (1, "cv"), (21, "cv")])
 def test_impossible_ensembles_are_refused(members, ensemble):
     with pytest.raises(ValueError, match="at least"):
-        member_splits(Split(tuple(NAMES)), members=members, ensemble=ensemble, seed=0)
+        member_splits({"": Split(tuple(NAMES))}, members=members, ensemble=ensemble, seed=0)

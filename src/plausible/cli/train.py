@@ -11,7 +11,16 @@ from plausible.cli.outcome import guarded, say, say_json, warn
 from plausible.cli.progress import training_progress
 from plausible.cli.records import takes
 from plausible.core import InvalidInput, Problem
-from plausible.train import EnsembleKind, Split, Trained, TrainingSettings, plan_training, train_ensemble
+from plausible.train import (
+    RECIPES,
+    EnsembleKind,
+    Recipe,
+    Split,
+    Trained,
+    TrainingSettings,
+    plan_training,
+    train_ensemble,
+)
 
 EXAMPLE = "plausible train Dataset004_Hippocampus -o MODEL --members 5 --workers 2"
 
@@ -22,8 +31,20 @@ def train(
     output: Output,
     members: Annotated[int, typer.Option(min=1, help="How many members.")] = 5,
     ensemble: Annotated[
-        EnsembleKind, typer.Option(help="deep: same cases, a seed each. cv: each leaves out another fold.")
+        EnsembleKind,
+        typer.Option(
+            help="deep: same cases, a seed each. cv: each leaves out another fold. rater: every seed with every "
+            "rater's labels. heterogeneous: same cases, a seed and a recipe each."
+        ),
     ] = "deep",
+    raters: Annotated[
+        list[str] | None,
+        typer.Option("--rater", help="A rater with labels in labelsTr_NAME; none takes all (rater ensemble)."),
+    ] = None,
+    recipes: Annotated[
+        Path | None,
+        typer.Option(help='JSON: [{"architecture": "segresnet"}, {"loss": "ce", "width": 24}, ...], one per member.'),
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(help='JSON: {"train": [CASE, ...], "validation": [CASE, ...]}; else by seed.')
     ] = None,
@@ -40,7 +61,7 @@ def train(
     *,
     settings: TrainingSettings,
 ) -> None:
-    """Train the members of an ensemble: nnU-Net's preprocessing, MONAI's network, one seed per member.
+    """Train the members of an ensemble: nnU-Net's preprocessing, MONAI's networks, and a method for each of them.
 
     A run that was killed is run again with the same line, continues, and ends with the same result.
     """
@@ -51,6 +72,8 @@ def train(
             "members": members,
             "ensemble": ensemble,
             "settings": settings,
+            "raters": raters or (),
+            "recipes": _read_recipes(recipes) if recipes else RECIPES,
             "split": told,
             "validation_fraction": validation_fraction,
             "seed": seed,
@@ -65,6 +88,24 @@ def train(
         _show(done, output, as_json=as_json)
 
     guarded(run, as_json=as_json)
+
+
+def _read_recipes(path: Path) -> tuple[Recipe, ...]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, list) or not all(isinstance(recipe, dict) for recipe in content):
+            raise TypeError("not a list of objects")
+        return tuple(content)
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInput(
+            Problem(
+                code="E501",
+                file=path.name,
+                found=f"{type(error).__name__}: {str(error)[:200]}",
+                expected='[{"architecture": "segresnet"}, {"loss": "ce", "width": 24}, ...]',
+                fix="correct the recipes, or leave --recipes out",
+            )
+        ) from error
 
 
 def _read_split(path: Path) -> Split:
@@ -110,5 +151,6 @@ def _show(done: Trained, output: Path, *, as_json: bool) -> None:
     say(f"{info.ensemble}" + (" (finished before)" if done.was_finished else ""))
     for record in info.members:
         dice = "-" if record.validation_dice is None else f"{record.validation_dice:.4f}"
-        say(f"  {record.id:10} seed {record.seed}  validation Dice {dice}  {record.minutes:.1f} min")
+        made = f"{record.architecture}  seed {record.seed}" + (f", rater {record.rater}" if record.rater else "")
+        say(f"  {record.id:10} {made}  validation Dice {dice}  {record.minutes:.1f} min")
     say(f"next: plausible predict {output} -i IMAGES -o MEMBERS")

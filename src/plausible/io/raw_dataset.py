@@ -79,10 +79,11 @@ def find_labels(folder: Path) -> dict[str, Path]:
     return {stem(path): path for path in niftis(folder)}
 
 
-def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()) -> Study:
+def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = (), rater: str = "") -> Study:
     """Read an nnU-Net raw dataset lazily: images of `images<part>` with labels of `labels<part>` as one rater.
 
-    Images without a label and labels without an image become problems E106 and E107 of the study, not cases.
+    With several raters, the labels of rater A lie in `labels<part>_A`. Images without a label and labels without an
+    image become problems E106 and E107 of the study, not cases.
 
     Raises:
         InvalidInput: E108, no dataset.json or no images; E311.
@@ -98,7 +99,7 @@ def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()
             )
         )
     told = read_dataset_json(folder / "dataset.json")
-    labels = find_labels(folder / f"labels{part}")
+    labels = find_labels(_labels_folder(folder, part, rater))
     images = find_images(folder / f"images{part}", known=labels)
     wanted = set(subjects) or set(images) | set(labels)
     cases = [
@@ -106,6 +107,27 @@ def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()
     ]
     problems = [p for p in unpaired(images, labels) if p.subject in wanted or p.code == "E101"]
     return Study(told.name, told.classes, tuple(cases), tuple(problems))
+
+
+def raters_of(folder: Path, *, part: str = "Tr") -> tuple[str, ...]:
+    """Names of the raters that have a folder `labels<part>_NAME` of their own."""
+    start = f"labels{part}_"
+    return tuple(sorted(path.name.removeprefix(start) for path in folder.glob(f"{start}*") if path.is_dir()))
+
+
+def _labels_folder(folder: Path, part: str, rater: str) -> Path:
+    known = raters_of(folder, part=part)
+    if rater and rater not in known:
+        raise InvalidInput(
+            Problem(
+                code="E108",
+                file=folder.name,
+                found=f"no folder labels{part}_{rater}",
+                expected=f"labels of each rater; there are {', '.join(known) or 'none'}",
+                fix=f"put the label maps of {rater} into labels{part}_{rater}, or correct the name",
+            )
+        )
+    return folder / (f"labels{part}_{rater}" if rater else f"labels{part}")
 
 
 def unpaired(images: Mapping[str, Sequence[Path]], labels: Mapping[str, Path]) -> list[Problem]:

@@ -5,15 +5,18 @@ from plausible.train.member_record import MemberRecord
 from plausible.train.methods import METHODS, MethodName, TrainingMethod
 from plausible.train.model import ModelInfo, read_model
 from plausible.train.naming import ensemble_name
+from plausible.train.recipes import RECIPES, Recipe
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split, split_cases
 
 __all__ = [
     "METHODS",
+    "RECIPES",
     "EnsembleKind",
     "MemberRecord",
     "MethodName",
     "ModelInfo",
+    "Recipe",
     "Split",
     "Trained",
     "TrainingMethod",

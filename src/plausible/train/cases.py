@@ -1,12 +1,13 @@
 """The cases of a dataset that can be trained on, and why the others cannot."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from plausible.core import Case, Image, InvalidInput, LabelSource, Problem, Study, sha256_of
+from plausible.io.raw_dataset import read_dataset
 from plausible.train.fingerprint import CaseFingerprint, case_fingerprint
 from plausible.train.split import Split, split_cases
 
@@ -46,6 +47,66 @@ def survey(study: Study, split: Split) -> Surveyed:
     return Surveyed(study, usable, measured, hashes, tuple(problems))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Surveys:
+    """The usable cases of every rater, or of the one under ""."""
+
+    by_rater: Mapping[str, Surveyed]
+
+    @property
+    def first(self) -> Surveyed:
+        """The cases that fingerprint and plan are made from."""
+        return next(iter(self.by_rater.values()))
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Who trains and validates, by rater."""
+        return {rater: surveyed.split for rater, surveyed in self.by_rater.items()}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every file; labels of a rater stand under its name."""
+        return {
+            f"{rater}/{name}" if rater else name: digest
+            for rater, surveyed in self.by_rater.items()
+            for name, digest in surveyed.hashes.items()
+        }
+
+    @property
+    def left_out(self) -> tuple[Problem, ...]:
+        """Problems of the cases that cannot be used, each rater's under its name."""
+        return tuple(
+            replace(problem, member=rater) if rater else problem
+            for rater, surveyed in self.by_rater.items()
+            for problem in surveyed.left_out
+        )
+
+
+def survey_dataset(
+    dataset: Path, *, raters: Sequence[str], split: Split | None, validation_fraction: float, seed: int
+) -> Surveys:
+    """Read every case of a dataset once, for every rater.
+
+    The split is chosen among the subjects that any rater drew; a subject that a rater did not draw is left out of the
+    members of that rater.
+
+    Raises:
+        InvalidInput: E108, E311, an unreadable dataset; E501, nothing to train on.
+    """
+    studies = {rater: read_dataset(dataset, rater=rater) for rater in (raters or ("",))}
+    if not raters:
+        told = choose_split(studies[""], split=split, validation_fraction=validation_fraction, seed=seed)
+        return Surveys({"": survey(studies[""], told)})
+    drawn = {rater: {case.subject for case in study} for rater, study in studies.items()}
+    everybody = sorted(set().union(*drawn.values()))
+    chosen = split or split_by_seed(everybody, validation_fraction=validation_fraction, seed=seed)
+    return Surveys({rater: survey(study, _drawn_by(chosen, drawn[rater])) for rater, study in studies.items()})
+
+
+def _drawn_by(split: Split, drawn: set[str]) -> Split:
+    return Split(_among(split.train, drawn), _among(split.validation, drawn))
+
+
 def read_pair(case: Case) -> tuple[Image, np.ndarray]:
     """Read the image and the label map of a case, on one grid.
 
@@ -70,7 +131,15 @@ def choose_split(study: Study, *, split: Split | None, validation_fraction: floa
     """
     if split is not None:
         return split
-    subjects = [case.subject for case in study]
+    return split_by_seed([c.subject for c in study], validation_fraction=validation_fraction, seed=seed)
+
+
+def split_by_seed(subjects: Sequence[str], *, validation_fraction: float, seed: int) -> Split:
+    """Keep a fraction of the subjects for validation, by seed; 0 keeps none.
+
+    Raises:
+        InvalidInput: E501, there are too few of them.
+    """
     if not validation_fraction:
         return Split(tuple(subjects))
     try:
@@ -115,5 +184,5 @@ def _check_trainable(study: Study, split: Split, measured: dict[str, CaseFingerp
         )
 
 
-def _among(subjects: Iterable[str], measured: dict[str, CaseFingerprint]) -> tuple[str, ...]:
+def _among(subjects: Iterable[str], measured: Container[str]) -> tuple[str, ...]:
     return tuple(sorted(subject for subject in subjects if subject in measured))

@@ -22,7 +22,8 @@ def save_checkpoint(folder: Path, training: Training) -> None:
         "memory": training.memory,
         "best": training.best,
         "random": torch.get_rng_state(),
-        "numbers": [training.iteration, training.seconds, training.best_dice, training.best_iteration],
+        "numbers": [training.iteration, training.best_dice, training.best_iteration],
+        "seconds": [training.seconds, training.cpu_seconds],
         "history": [list(entry) for entry in training.history],
     }
     write_bytes(folder / NAME, saved(content))
@@ -39,7 +40,8 @@ def resume(folder: Path, training: Training, *, device: str) -> Training:
     training.schedule.load_state_dict(content["schedule"])
     torch.set_rng_state(content["random"].cpu())
     training.average, training.best, training.memory = content["average"], content["best"], content["memory"]
-    training.iteration, training.seconds, training.best_dice, training.best_iteration = content["numbers"]
+    training.iteration, training.best_dice, training.best_iteration = content["numbers"]
+    training.seconds, training.cpu_seconds = content["seconds"]
     training.history = [(int(iteration), float(dice)) for iteration, dice in content["history"]]
     return training
 

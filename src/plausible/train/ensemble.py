@@ -4,27 +4,31 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from plausible.core import Problem, content_key, missing_extra, provenance
 from plausible.io.atomic import write_json
-from plausible.io.raw_dataset import DatasetJson, read_dataset, read_dataset_json
-from plausible.train.cases import Surveyed, choose_split, survey
-from plausible.train.fingerprint import fingerprint
+from plausible.io.raw_dataset import DatasetJson, raters_of, read_dataset_json
+from plausible.train.cases import Surveys, survey_dataset, untrainable
+from plausible.train.design import Design
+from plausible.train.fingerprint import Fingerprint, fingerprint
 from plausible.train.folder import START, check_folder, check_same, finished_model, request_of
 from plausible.train.job import MemberJob
 from plausible.train.member_record import MemberRecord
 from plausible.train.model import ModelInfo
 from plausible.train.naming import ensemble_name
 from plausible.train.plan import Plan, plan
+from plausible.train.recipes import RECIPES, Recipe
 from plausible.train.settings import EnsembleKind, TrainingSettings
-from plausible.train.split import Split, member_splits
+from plausible.train.split import Split
 from plausible.train.workers import Progress, run_jobs
 
 CACHE = ".prepared"
+LEFT_OUT = ("split", "data", "version", "recipes")
+"""What is not repeated in the command that stands in the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ def train_ensemble(
     members: int = 5,
     ensemble: EnsembleKind = "deep",
     settings: TrainingSettings | None = None,
+    raters: Sequence[str] = (),
+    recipes: Sequence[Recipe] = RECIPES,
     split: Split | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
@@ -57,8 +63,11 @@ def train_ensemble(
         dataset: an nnU-Net raw dataset (dataset.json, imagesTr, labelsTr).
         output: folder of the model; empty, new, or of the same training before.
         members: how many.
-        ensemble: "deep": the same cases and a seed each. "cv": each leaves out another fold.
+        ensemble: "deep": the same cases and a seed each. "cv": each leaves out another fold. "rater": every seed with
+            the labels of every rater. "heterogeneous": the same cases, a seed and a recipe each.
         settings: how each member is trained.
+        raters: of a rater ensemble, each with label maps in `labelsTr_<rater>`; none takes all there are.
+        recipes: of a heterogeneous ensemble, changes to the settings of member 0, 1, ...
         split: subjects to train and validate on; None keeps `validation_fraction` of them by seed.
         validation_fraction: share of the cases for validation; 0 for none.
         seed: of the split; member m has the seed `seed + m`.
@@ -74,18 +83,22 @@ def train_ensemble(
     """
     settings = settings or TrainingSettings()
     check_folder(output)
-    study = read_dataset(dataset)
     told = read_dataset_json(dataset / "dataset.json")
-    chosen = choose_split(study, split=split, validation_fraction=validation_fraction, seed=seed)
-    surveyed = survey(study, chosen)
-    asked = {"members": members, "ensemble": ensemble, "seed": seed, **asdict(settings)}
-    request = request_of(asked, surveyed)
+    surveys = survey_dataset(
+        dataset,
+        raters=_raters(dataset, raters, ensemble),
+        split=split,
+        validation_fraction=validation_fraction,
+        seed=seed,
+    )
+    design = Design(members=members, ensemble=ensemble, seed=seed, settings=settings, recipes=tuple(recipes))
+    request = request_of({**design.asked, "rater": [r for r in surveys.by_rater if r], **asdict(settings)}, surveys)
     finished = finished_model(output, request)
     if finished:
-        return Trained(finished, True, surveyed.left_out)
-    started = _start(output, request, settings, surveyed, told, device=device, threads=_threads(threads, workers))
-    _run(output, started, surveyed, told, settings, workers=workers, on_progress=on_progress)
-    return Trained(_assemble(output, started, surveyed, told), False, surveyed.left_out)
+        return Trained(finished, True, surveys.left_out)
+    started = _start(output, request, design, surveys, told, device=device, threads=_threads(threads, workers))
+    _run(output, started, surveys, told, design, workers=workers, on_progress=on_progress)
+    return Trained(_assemble(output, started, surveys, told), False, surveys.left_out)
 
 
 def plan_training(
@@ -94,6 +107,8 @@ def plan_training(
     members: int = 5,
     ensemble: EnsembleKind = "deep",
     settings: TrainingSettings | None = None,
+    raters: Sequence[str] = (),
+    recipes: Sequence[Recipe] = RECIPES,
     split: Split | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
@@ -104,24 +119,38 @@ def plan_training(
         InvalidInput: as `train_ensemble`.
     """
     settings = settings or TrainingSettings()
-    study = read_dataset(dataset)
     channels = read_dataset_json(dataset / "dataset.json").channels
-    chosen = choose_split(study, split=split, validation_fraction=validation_fraction, seed=seed)
-    surveyed = survey(study, chosen)
-    parts = member_splits(surveyed.split, members=members, ensemble=ensemble, seed=seed)
-    found = fingerprint((surveyed.measured[s] for s in surveyed.split.train), channels=channels)
+    surveys = survey_dataset(
+        dataset,
+        raters=_raters(dataset, raters, ensemble),
+        split=split,
+        validation_fraction=validation_fraction,
+        seed=seed,
+    )
+    design = Design(members=members, ensemble=ensemble, seed=seed, settings=settings, recipes=tuple(recipes))
+    found = _fingerprint(surveys, channels)
+    planned = plan(found, settings)
     return {
-        "members": [{"seed": p.seed, "train": len(p.train), "validation": len(p.validation)} for p in parts],
-        "left_out": [problem.to_dict() for problem in surveyed.left_out],
-        "plan": plan(found, settings).to_dict(),
+        "members": [
+            {
+                "seed": part.seed,
+                "rater": part.rater,
+                "train": len(part.train),
+                "validation": len(part.validation),
+                "network": design.plan_of(m, found, planned).architecture,
+            }
+            for m, part in enumerate(design.parts(surveys))
+        ],
+        "left_out": [problem.to_dict() for problem in surveys.left_out],
+        "plan": planned.to_dict(),
     }
 
 
 def _start(
     output: Path,
     request: Mapping[str, Any],
-    settings: TrainingSettings,
-    surveyed: Surveyed,
+    design: Design,
+    surveys: Surveys,
     told: DatasetJson,
     *,
     device: str,
@@ -140,15 +169,15 @@ def _start(
     except ImportError as error:
         raise missing_extra(error.name or "torch", extra="train") from error
     chosen = choose_device(device)
-    found = fingerprint((surveyed.measured[s] for s in surveyed.split.train), channels=told.channels)
+    found = _fingerprint(surveys, told.channels)
     started = {
         "request": request,
         "device": chosen,
-        "precision": choose_precision(settings.precision, device=chosen),
+        "precision": choose_precision(design.settings.precision, device=chosen),
         "threads": threads,
         "torch": torch.__version__,
         "fingerprint": asdict(found),
-        "plan": plan(found, settings).to_dict(),
+        "plan": plan(found, design.settings).to_dict(),
     }
     write_json(path, started)
     plain: dict[str, Any] = json.loads(json.dumps(started))
@@ -158,46 +187,46 @@ def _start(
 def _run(
     output: Path,
     started: Mapping[str, Any],
-    surveyed: Surveyed,
+    surveys: Surveys,
     told: DatasetJson,
-    settings: TrainingSettings,
+    design: Design,
     *,
     workers: int,
     on_progress: Progress | None,
 ) -> None:
     from plausible.train.cache import prepare_case
 
-    planned, asked = Plan.from_dict(started["plan"]), started["request"]
+    shared, found = Plan.from_dict(started["plan"]), _fingerprint(surveys, told.channels)
     cache = output / CACHE / content_key(started["plan"])[:12]
-    for subject in [*surveyed.split.train, *surveyed.split.validation]:
-        prepare_case(surveyed.study.case(subject), planned, cache=cache)
-    parts = member_splits(surveyed.split, members=asked["members"], ensemble=asked["ensemble"], seed=asked["seed"])
+    for rater, surveyed in surveys.by_rater.items():
+        for subject in [*surveyed.split.train, *surveyed.split.validation]:
+            prepare_case(surveyed.study.case(subject), shared, cache=cache / rater)
     jobs = [
         MemberJob(
             id=f"member_{m}",
             folder=output / f"member_{m}",
-            cache=cache,
+            cache=cache / part.rater,
             split=part,
-            plan=planned,
+            plan=design.plan_of(m, found, shared),
             classes=told.classes,
             channels=len(told.channels),
-            settings=replace(settings, precision=started["precision"]),
+            settings=replace(design.settings_of(m), precision=started["precision"]),
             device=started["device"],
             threads=started["threads"],
         )
-        for m, part in enumerate(parts)
+        for m, part in enumerate(design.parts(surveys))
     ]
     run_jobs(jobs, workers=min(workers, len(jobs)), on_progress=on_progress)
 
 
-def _assemble(output: Path, started: Mapping[str, Any], surveyed: Surveyed, told: DatasetJson) -> ModelInfo:
+def _assemble(output: Path, started: Mapping[str, Any], surveys: Surveys, told: DatasetJson) -> ModelInfo:
     from plausible.train.member import read_records
 
     request = started["request"]
     folders = [output / f"member_{m}" for m in range(request["members"])]
     records = tuple(record for folder in folders for record in read_records(folder))
     settings = {name: value for name, value in request.items() if name != "data"}
-    made = provenance(_command(request), settings=settings, inputs=surveyed.hashes, minutes=_minutes(records))
+    made = provenance(_command(request), settings=settings, inputs=surveys.hashes, minutes=_minutes(records))
     info = ModelInfo(
         classes=told.classes,
         channels=told.channels,
@@ -207,7 +236,7 @@ def _assemble(output: Path, started: Mapping[str, Any], surveyed: Surveyed, told
         provenance=made.to_dict(),
         fingerprint=started["fingerprint"],
         environment=_environment(started),
-        left_out=tuple(problem.to_dict() for problem in surveyed.left_out),
+        left_out=tuple(problem.to_dict() for problem in surveys.left_out),
     )
     write_json(output / "model.json", info.to_dict())
     for leftover in (output / START, *(folder / "member.json" for folder in folders)):
@@ -216,9 +245,30 @@ def _assemble(output: Path, started: Mapping[str, Any], surveyed: Surveyed, told
     return info
 
 
+def _raters(dataset: Path, raters: Sequence[str], ensemble: EnsembleKind) -> tuple[str, ...]:
+    """Raters of a rater ensemble: those told, or all that the dataset has."""
+    if ensemble != "rater":
+        if raters:
+            raise ValueError(f"raters are of a rater ensemble (--ensemble rater), not of a {ensemble} one")
+        return ()
+    found = tuple(raters) or raters_of(dataset)
+    if not found:
+        raise untrainable(
+            "no folder labelsTr_RATER",
+            expected="label maps of each rater in labelsTr_RATER",
+            fix="add them, or --ensemble deep",
+        )
+    return found
+
+
+def _fingerprint(surveys: Surveys, channels: tuple[str, ...]) -> Fingerprint:
+    first = surveys.first
+    return fingerprint((first.measured[s] for s in first.split.train), channels=channels)
+
+
 def _command(request: Mapping[str, Any]) -> str:
     """Return the verb with its settings as they are typed; no paths of the machine."""
-    told = {name: value for name, value in request.items() if name not in ("split", "data", "version")}
+    told = {name: value for name, value in request.items() if name not in LEFT_OUT and value != []}
     return " ".join(["train", *(word for name, value in told.items() for word in _typed(name, value))])
 
 

@@ -8,18 +8,19 @@ from typing import Any
 import plausible
 from plausible.core import InvalidInput, Problem
 from plausible.io.atomic import remove_leftovers
-from plausible.train.cases import Surveyed
+from plausible.train.cases import Surveys
 from plausible.train.model import ModelInfo, read_model, unusable_model
 
 START = "training.json"
 """Written before the first step, removed when `model.json` is there."""
 
 
-def request_of(asked: Mapping[str, Any], surveyed: Surveyed) -> dict[str, Any]:
+def request_of(asked: Mapping[str, Any], surveys: Surveys) -> dict[str, Any]:
     """Everything that decides the weights, as plain JSON values."""
     without = {name: value for name, value in asked.items() if name != "checkpoint_every"}
-    split = {"train": list(surveyed.split.train), "validation": list(surveyed.split.validation)}
-    request = {**without, "split": split, "data": surveyed.hashes, "version": plausible.__version__}
+    first = surveys.first.split
+    split = {"train": list(first.train), "validation": list(first.validation)}
+    request = {**without, "split": split, "data": surveys.hashes, "version": plausible.__version__}
     plain: dict[str, Any] = json.loads(json.dumps(request))
     return plain
 

@@ -56,6 +56,7 @@ class Training:
     memory: dict[str, Any] = field(default_factory=dict)
     iteration: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     best_dice: float = -1.0
     best_iteration: int = 0
     best: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -120,10 +121,10 @@ def all_parameters(network: Network, settings: TrainingSettings) -> Iterable[Any
 
 
 def one_cycle(optimiser: Any, settings: TrainingSettings) -> Any:
-    """Rise to the peak learning rate, then fall to nothing along a cosine."""
+    """Rise to the peak learning rate of each group of parameters, then fall to nothing along a cosine."""
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
-        settings.learning_rate,
+        [group["lr"] for group in optimiser.param_groups],
         total_steps=settings.iterations + 1,
         pct_start=settings.warmup,
         cycle_momentum=False,

@@ -23,4 +23,3 @@ class MemberJob:
     settings: TrainingSettings
     device: str
     threads: int
-    rater: str = ""

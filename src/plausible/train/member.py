@@ -69,13 +69,13 @@ def _fit(job: MemberJob, training: Training, on_iteration: OnIteration) -> None:
     cases = [load_case(job.cache, subject) for subject in job.split.train]
     batches = Batches(cases, job.classes, job.plan, settings, job.split.seed, augmentation(job.plan, settings))
     loss = build_loss(job.classes, settings.loss)
-    began = time.monotonic() - training.seconds
+    began, worked = time.monotonic() - training.seconds, time.process_time() - training.cpu_seconds
     while training.iteration < settings.iterations and not _exhausted(settings, training):
         images, targets = (part.to(job.device) for part in batches.draw(training.iteration))
         value = _step(training, method, Step(images, targets, loss, job, training.iteration))
         training.iteration += 1
         method.after_step(training, job)
-        training.seconds = time.monotonic() - began
+        training.seconds, training.cpu_seconds = time.monotonic() - began, time.process_time() - worked
         if settings.validate_every and training.iteration % settings.validate_every == 0 and job.split.validation:
             _validate(job, training)
         if training.iteration % settings.checkpoint_every == 0:
@@ -132,7 +132,7 @@ def _record(job: MemberJob, kept: Kept, training: Training, *, shared: int) -> M
         id=f"{job.id}.{kept.name}" if kept.name else job.id,
         seed=job.split.seed,
         fold=job.split.fold,
-        rater=job.rater,
+        rater=job.split.rater,
         architecture=job.plan.architecture,
         method=job.settings.method,
         name=kept.name,
@@ -142,6 +142,7 @@ def _record(job: MemberJob, kept: Kept, training: Training, *, shared: int) -> M
         weights=f"{job.folder.name}/{file.name}",
         weights_sha256=sha256_of(data),
         minutes=round(training.seconds / 60 / shared, 2),
+        cpu_minutes=round(training.cpu_seconds / 60 / shared, 2),
         iterations=training.best_iteration if training.best else training.iteration,
         validation_dice=mean_of(dice) if dice else None,
         validation_dice_by_structure=dice,

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -13,8 +14,12 @@ from plausible.train.settings import LossName, Precision
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from monai.losses.dice import DiceCELoss, DiceLoss
+    from monai.losses.dice import DiceLoss
+    from monai.losses.focal_loss import FocalLoss
+    from monai.losses.tversky import TverskyLoss
     from monai.networks.nets.dynunet import DynUNet
+    from monai.networks.nets.segresnet import SegResNet
+    from monai.networks.nets.unet import UNet
 
 Network: TypeAlias = Any
 """A `torch.nn.Module` from patches to logits."""
@@ -30,7 +35,7 @@ def build_network(plan: Plan, *, channels: int, outputs: int, seed: int) -> Netw
         return NETWORKS[plan.network](plan, channels, outputs)
 
 
-def _dynunet(plan: Plan, channels: int, outputs: int) -> Network:
+def _dynunet(plan: Plan, channels: int, outputs: int, *, residual: bool = False) -> Network:
     return DynUNet(
         spatial_dims=3,
         in_channels=channels,
@@ -42,11 +47,43 @@ def _dynunet(plan: Plan, channels: int, outputs: int) -> Network:
         norm_name=("instance", {"affine": True}),
         deep_supervision=plan.deep_supervision > 0,
         deep_supr_num=max(plan.deep_supervision, 1),
+        res_block=residual,
     )
 
 
-NETWORKS: dict[str, Callable[[Plan, int, int], Network]] = {"dynunet": _dynunet}
-"""From plan, input channels and output channels to a network, by the name of the architecture."""
+def _residual_unet(plan: Plan, channels: int, outputs: int) -> Network:
+    return UNet(
+        spatial_dims=3,
+        in_channels=channels,
+        out_channels=outputs,
+        channels=plan.filters,
+        strides=plan.strides[1:],
+        num_res_units=2,
+        norm=("INSTANCE", {"affine": True}),
+        act=("leakyrelu", {"inplace": True, "negative_slope": 0.01}),
+    )
+
+
+def _segresnet(plan: Plan, channels: int, outputs: int) -> Network:
+    levels = len(plan.filters)
+    return SegResNet(
+        spatial_dims=3,
+        init_filters=plan.filters[0],
+        in_channels=channels,
+        out_channels=outputs,
+        norm=("INSTANCE", {"affine": True}),
+        blocks_down=(1, *[2] * (levels - 1)),
+        blocks_up=(1,) * (levels - 1),
+    )
+
+
+NETWORKS: dict[str, Callable[[Plan, int, int], Network]] = {
+    "dynunet": _dynunet,
+    "residual_dynunet": partial(_dynunet, residual=True),
+    "residual_unet": _residual_unet,
+    "segresnet": _segresnet,
+}
+"""From plan, input channels and output channels to a network. None has batch statistics: weights say everything."""
 
 
 def weights_of(network: Network) -> dict[str, torch.Tensor]:
@@ -69,17 +106,22 @@ def load_weights(network: Network, weights: Mapping[str, torch.Tensor]) -> None:
 
 
 def build_loss(classes: Classes, name: LossName = "dice_ce") -> Loss:
-    """Dice plus cross-entropy: softmax for exclusive classes (Dice without the background), sigmoid for regions.
+    """Objective by name: softmax for exclusive classes (overlap without the background), sigmoid for regions.
 
+    "dice_ce" (nnU-Net's), "ce", "dice", "dice_focal" (Dice plus focal loss with gamma 2), "tversky" (misses weigh 0.7).
     MONAI's `DiceCELoss` takes a softmax cross-entropy whenever there are several channels, even with `sigmoid=True`;
     for overlapping regions the two parts are therefore put together here.
     """
-    if classes.exclusive:
-        whole: Loss = DiceCELoss(include_background=False, softmax=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
-        return whole
-    dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
-    entropy = torch.nn.BCEWithLogitsLoss()
-    return lambda logits, target: dice(logits, target) + entropy(logits, target)
+    activation = {"softmax": True, "include_background": False} if classes.exclusive else {"sigmoid": True}
+    smooth: dict[str, Any] = {"batch": True, "smooth_nr": 1e-5, "smooth_dr": 1e-5}
+    dice = DiceLoss(**activation, **smooth)
+    if name == "dice":
+        return dice
+    if name == "tversky":
+        return TverskyLoss(**activation, **smooth, alpha=0.3, beta=0.7)
+    entropy = torch.nn.CrossEntropyLoss() if classes.exclusive else torch.nn.BCEWithLogitsLoss()
+    second = FocalLoss(gamma=2.0, use_softmax=classes.exclusive) if name == "dice_focal" else entropy
+    return second if name == "ce" else lambda logits, target: dice(logits, target) + second(logits, target)
 
 
 def supervised_loss(loss: Loss, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -18,11 +18,12 @@ from plausible.train.settings import Architecture, TrainingSettings
 
 Voxels = tuple[int, int, int]
 MIN_LEVELS, MAX_LEVELS, MAX_FILTERS, SMALLEST_EDGE = 3, 6, 320, 4
+HALVES_EVERY_AXIS: tuple[Architecture, ...] = ("segresnet",)
 LABELS: Mapping[Architecture, str] = {
     "dynunet": "DynUNet",
-    "segresnet": "SegResNet",
-    "attention_unet": "AttentionUnet",
+    "residual_dynunet": "residual DynUNet",
     "residual_unet": "residual UNet",
+    "segresnet": "SegResNet",
 }
 
 
@@ -84,6 +85,8 @@ def plan(fingerprint: Fingerprint, settings: TrainingSettings) -> Plan:
     shape = np.maximum(1, np.rint(np.asarray(fingerprint.median_size_mm) / spacing)).astype(int)
     wanted = np.asarray(settings.patch) if settings.patch else _limited(shape, spacing, settings.patch_voxels)
     strides, kernels = _levels(wanted, spacing, settings.levels)
+    if settings.architecture in HALVES_EVERY_AXIS:
+        strides = [strides[0], *[_three([2, 2, 2])] * (len(strides) - 1)]
     total = np.prod(strides, axis=0)
     patch = np.ceil(wanted / total).astype(int) * total
     filters = tuple(min(settings.width * 2**level, MAX_FILTERS) for level in range(len(strides)))

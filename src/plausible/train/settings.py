@@ -8,7 +8,7 @@ from plausible.train.methods import MethodName
 Precision = Literal["auto", "bfloat16", "float32"]
 WeightsAs = Literal["float16", "float32"]
 EnsembleKind = Literal["deep", "cv", "rater", "heterogeneous"]
-Architecture = Literal["dynunet", "segresnet", "attention_unet", "residual_unet"]
+Architecture = Literal["dynunet", "residual_dynunet", "residual_unet", "segresnet"]
 LossName = Literal["dice_ce", "ce", "dice", "dice_focal", "tversky"]
 DropoutPlaces = Literal["all", "inner", "bottleneck"]
 
@@ -40,7 +40,7 @@ class TrainingSettings:
         precision: "auto" takes bfloat16 where the processor computes in it.
         weights_as: type in which the finished weights are stored.
         method: how a network is trained and what can be drawn from it.
-        architecture: network; "dynunet" is nnU-Net's plain U-Net.
+        architecture: network; "dynunet" is nnU-Net's plain U-Net, "residual_dynunet" has residual blocks.
         loss: objective of the segmentation.
         dropout_rate: share of the channels that MC dropout leaves out.
         dropout_at: where it leaves them out; "inner" spares the finest level.
@@ -108,6 +108,8 @@ class TrainingSettings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.patience and not self.validate_every:
             raise ValueError("early stopping (patience) needs validate_every above 0")
+        if self.deep_supervision and self.architecture not in ("dynunet", "residual_dynunet"):
+            raise ValueError(f"{self.architecture} has no heads for deep supervision")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
         for name in ("prior_sd", "initial_sd", "constant_rate"):

@@ -1,6 +1,6 @@
 """Who trains, who validates, and which fold each member leaves out. By seed, so that it can be told again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +29,13 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class MemberSplit:
-    """What one member sees: its training subjects, its validation subjects and the fold it leaves out, if any."""
+    """What one member sees: training and validation subjects, the fold it leaves out and the rater, if any."""
 
     seed: int
     fold: int | None
     train: tuple[str, ...]
     validation: tuple[str, ...]
+    rater: str = ""
 
     @property
     def key(self) -> str:
@@ -62,24 +63,43 @@ def split_cases(subjects: Sequence[str], *, fractions: Sequence[float], seed: in
     return tuple(tuple(sorted(part)) for part in parts)
 
 
-def member_splits(split: Split, *, members: int, ensemble: EnsembleKind, seed: int) -> tuple[MemberSplit, ...]:
-    """Share a split out to the members.
+def member_splits(
+    splits: Mapping[str, Split], *, members: int, ensemble: EnsembleKind, seed: int
+) -> tuple[MemberSplit, ...]:
+    """Share the subjects out to the members. `splits` has one entry per rater, or one under "".
 
-    Deep ensemble: all members train on the same cases, each with a seed of its own. Cross-validation ensemble: member k
-    leaves out fold k of the training cases and validates on it and on the split's validation cases.
+    deep, heterogeneous: all members train on the same cases, each with a seed of its own.
+    cv: member k leaves out fold k of the training cases and validates on it and on the split's validation cases.
+    rater: every seed with every rater, raters changing first: with two raters member 2 has the first rater and the
+    second seed. A crossed design, so that the shares of rater and seed can be told apart later.
 
     Raises:
-        ValueError: fewer than one member, or too few cases for so many folds.
+        ValueError: fewer than one member, too few cases for so many folds, or raters that do not fit the ensemble.
     """
     if members < 1:
         raise ValueError(f"an ensemble needs at least one member, got {members}")
-    if ensemble == "deep":
+    if (ensemble == "rater") != (set(splits) != {""}):
+        raise ValueError("a rater ensemble needs raters, and no other ensemble takes them")
+    if ensemble == "rater":
+        return _crossed(splits, members, seed)
+    split = splits[""]
+    if ensemble != "cv":
         return tuple(MemberSplit(seed + m, None, split.train, split.validation) for m in range(members))
     if members < 2 or len(split.train) < members:
         raise ValueError(f"{members} folds need at least two members and as many cases; there are {len(split.train)}")
     order = np.random.default_rng(seed).permutation(len(split.train))
     shuffled = [sorted(split.train)[n] for n in order]
     return tuple(_without_fold(shuffled[m::members], m, split, seed + m) for m in range(members))
+
+
+def _crossed(splits: Mapping[str, Split], members: int, seed: int) -> tuple[MemberSplit, ...]:
+    if members % len(splits):
+        raise ValueError(f"{members} members cannot be shared out to {len(splits)} raters; take a multiple of it")
+    told = [(rater, splits[rater]) for rater in splits]
+    return tuple(
+        MemberSplit(seed + m // len(told), None, split.train, split.validation, rater)
+        for m, (rater, split) in ((m, told[m % len(told)]) for m in range(members))
+    )
 
 
 def _without_fold(left_out: Sequence[str], fold: int, split: Split, seed: int) -> MemberSplit:

@@ -1,0 +1,45 @@
+"""What the members of a heterogeneous ensemble differ in: a small grid of networks, widths and losses.
+
+Errors of different architectures agree less than those of different seeds (Gontijo-Lopes et al. 2022,
+arXiv:2110.12899). Members differ by recipe **and** by seed; grid, patch and training cases stay the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from plausible.train.settings import TrainingSettings
+
+Recipe: TypeAlias = Mapping[str, Any]
+
+RECIPES: tuple[Recipe, ...] = (
+    {},
+    {"architecture": "residual_dynunet"},
+    {"architecture": "segresnet", "loss": "dice_focal"},
+    {"architecture": "residual_unet", "width_factor": 1.5},
+    {"loss": "ce", "width_factor": 1.25},
+)
+"""Changes to the settings of member 0, 1, ...; further members start again from the first."""
+
+ALLOWED = ("architecture", "loss", "width", "width_factor", "learning_rate", "deep_supervision", "method")
+
+
+def with_recipe(settings: TrainingSettings, recipe: Recipe) -> TrainingSettings:
+    """Return settings changed by a recipe; `width_factor` multiplies the width.
+
+    Raises:
+        ValueError: a recipe changes what members must share, or a value is none of the settings'.
+    """
+    unknown = sorted(set(recipe) - set(ALLOWED))
+    if unknown:
+        raise ValueError(f"a recipe may change {', '.join(ALLOWED)}, not {', '.join(unknown)}")
+    changed = {name: value for name, value in recipe.items() if name != "width_factor"}
+    width = round(changed.get("width", settings.width) * recipe.get("width_factor", 1))
+    return replace(settings, **{**changed, "width": width})
+
+
+def recipes_for(members: int, recipes: Sequence[Recipe] = RECIPES) -> tuple[Recipe, ...]:
+    """Return one recipe per member."""
+    if not recipes:
+        raise ValueError("a heterogeneous ensemble needs at least one recipe")
+    return tuple(recipes[m % len(recipes)] for m in range(members))

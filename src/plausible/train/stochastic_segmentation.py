@@ -1,0 +1,85 @@
+"""Stochastic segmentation network: a Gaussian over the logits of a whole image; a member is one draw of them.
+
+η ~ N(μ, P Pᵀ + D): the network gives every voxel and class a mean μ, `rank` factors P and a variance D. A factor reaches
+over the whole image, so that its one number z moves far voxels together; D moves each voxel alone. The loss of a patch
+is the likelihood of its whole segmentation, integrated over draws, and is divided by the number of voxels:
+
+    loss = -1/V · log (1/S) Σ_s Π over voxels of p(y | η_s)
+
+The probability of a segmentation as a whole rewards draws that are right everywhere at once, which a loss voxel by
+voxel cannot. Half of the draws lie opposite to the others, as in the authors' code.
+
+**Where the background is certain** the loss does not hold the covariance back, and it grows without end; the authors'
+code sets it to 0 outside a mask of the organ. There is no such mask here: P and log D are bounded instead.
+
+Source: Monteiro et al. 2020, arXiv:2006.06015.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from plausible.train.hooks import Function, Functions, Method, Place, Step, Weights
+from plausible.train.network import Network, load_weights
+from plausible.train.settings import TrainingSettings
+from plausible.train.voxel_noise import voxel_noise
+
+LARGEST_FACTOR = 10.0
+"""Bound of each factor of a logit."""
+LOG_VARIANCE = (-4.0, 5.0)
+"""log D where the network says 0, and how far it can go from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogitGaussian:
+    """Gaussian over the logits of patches: mean `b c x y z`, factors `b r c x y z`, standard deviations `b c x y z`."""
+
+    mean: torch.Tensor
+    factors: torch.Tensor
+    deviations: torch.Tensor
+
+    @classmethod
+    def of(cls, outputs: torch.Tensor, *, rank: int) -> "LogitGaussian":
+        """Read a network's outputs `b (2 + r) c x y z`: means, log variances, factors."""
+        means, spreads, *factors = outputs.float().chunk(rank + 2, dim=1)
+        middle, reach = LOG_VARIANCE
+        return cls(
+            mean=means,
+            factors=_bounded(torch.stack(factors, dim=1), LARGEST_FACTOR) / math.sqrt(rank),
+            deviations=torch.exp((middle + _bounded(spreads, reach)) / 2),
+        )
+
+    def draw(self, numbers: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Logits of one draw, from standard normal numbers `b r` and noise `b c x y z`."""
+        return self.mean + (self.factors * numbers[..., None, None, None, None]).sum(dim=1) + self.deviations * noise
+
+
+def channels_of_gaussian(n_classes: int, settings: TrainingSettings) -> int:
+    """Mean, variance and factors of every class.
+
+    Raises:
+        ValueError: deep supervision is asked for.
+    """
+    if settings.deep_supervision:
+        raise ValueError(
+            "a stochastic segmentation network has one Gaussian, on the finest level: leave deep_supervision off"
+        )
+    return n_classes * (settings.rank + 2)
+
+
+def negative_log_likelihood(network: Network, step: Step) -> torch.Tensor:
+    """Loss of the batch: the segmentation's likelihood over draws, per voxel."""
+    settings = step.job.settings
+    gaussian = LogitGaussian.of(step.forward(network), rank=settings.rank)
+    return integrated_loss(gaussian, step.targets, draws=settings.loss_samples, exclusive=step.job.classes.exclusive)
+
+
+def integrated_loss(gaussian: LogitGaussian, targets: torch.Tensor, *, draws: int, exclusive: bool) -> torch.Tensor:
+    """-log of the mean over draws of the likelihood of each patch, divided by its voxels; mean over patches."""
+    found = []
+    for number in range(draws):
+        if number % 2 == 0:
+            numbers, noise = torch.randn(gaussian.factors.shape[:2]), torch.randn(gaussian.mean.shape)
+        ...
