@@ -86,10 +86,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Weights that are kept of a training, and what tells them from others of the same training."""
+    """Weights that are kept of a training, and what tells them from others of the same training.
+
+    Attributes:
+        weights: float32 is stored in the settings' type of weights, float64 as it is.
+        name: e.g. "checkpoint_3"; empty where a training keeps one set.
+        iterations: optimiser steps behind them; 0 for all of the training's.
+    """
 
     weights: dict[str, torch.Tensor]
-    name: str = ""  # e.g. "checkpoint_3"; empty where a training keeps one set
+    name: str = ""
+    iterations: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ def _record(job: MemberJob, kept: Kept, training: Training, *, shared: int) -> M
         weights_sha256=sha256_of(data),
         minutes=round(training.seconds / 60 / shared, 2),
         cpu_minutes=round(training.cpu_seconds / 60 / shared, 2),
-        iterations=training.best_iteration if training.best else training.iteration,
+        iterations=kept.iterations or (training.best_iteration if training.best else training.iteration),
         validation_dice=mean_of(dice) if dice else None,
         validation_dice_by_structure=dice,
         settings=asdict(job.settings),
@@ -168,7 +168,8 @@ def _current(training: Training) -> dict[str, torch.Tensor]:
 
 
 def _as_stored(tensor: torch.Tensor, settings: TrainingSettings) -> torch.Tensor:
-    return tensor.half() if settings.weights_as == "float16" else tensor
+    halved = settings.weights_as == "float16" and tensor.dtype == torch.float32
+    return tensor.half() if halved else tensor
 
 
 @contextmanager
