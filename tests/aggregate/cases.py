@@ -4,7 +4,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from plausible.aggregate import CaseMasks, MemberVolumes, PairwiseOverlap, case_rows
+from plausible.aggregate import (
+    DEFAULT_AGGREGATIONS,
+    AggregationSettings,
+    CaseMasks,
+    MemberVolumes,
+    PairwiseOverlap,
+    case_rows,
+)
 from plausible.core import Classes, Collected, Geometry, Members, ScalarMap, Score, collect
 from plausible.measure import VoteCounts, voxel_maps
 
@@ -70,9 +77,20 @@ class Assessed:
         return {row.key: row.value for row in self.rows}
 
 
-def assessed(members: Members, *, slab_voxels: int | None = None, **settings) -> Assessed:
+def assessed(
+    members: Members, *aggregations: str, slab_voxels: int | None = None, interval_level: float = 0.9, **settings
+) -> Assessed:
+    """Rows by these aggregations, the default ones without any."""
     collected = collect(members, MemberVolumes, PairwiseOverlap, VoteCounts, slab_voxels=slab_voxels)
     maps = voxel_maps(members, MAPS, slab_voxels=slab_voxels)
     masks = CaseMasks.of(maps["mean_probability"], collected[VoteCounts], classes=members.classes)
-    rows = case_rows(collected, list(maps.values()), masks, subject=members.subject, **settings)
+    rows = case_rows(
+        collected,
+        list(maps.values()),
+        masks,
+        subject=members.subject,
+        aggregations=aggregations or DEFAULT_AGGREGATIONS,
+        settings=AggregationSettings(**settings),
+        interval_level=interval_level,
+    )
     return Assessed(collected, maps, masks, rows)

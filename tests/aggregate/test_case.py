@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plausible.aggregate import AGREEMENT_SCORES, REDUCTIONS, REGIONS, VOLUME_SCORES, CaseMasks, aggregate_maps
+from plausible.aggregate import AGREEMENT_SCORES, VOLUME_SCORES, CaseMasks, aggregate_maps
 from plausible.core import Geometry, InvalidInput, Members, ScalarMap, select
 from tests.aggregate.cases import assessed, certain_members, random_members, reordered, turned
 
@@ -17,7 +17,7 @@ STRUCTURE_REGIONS = ("predicted_structure", "ever_foreground", "boundary_4_mm")
 
 def test_every_number_is_there_once(geometry, classes):
     rows = assessed(random_members(geometry, classes)).rows
-    per_map = len(REDUCTIONS) * (1 + 3 * (len(REGIONS) - 1))
+    per_map = 5 * (1 + 3 * 3) + 3  # whole image and three regions of three structures; QFR and two means over classes
     assert len(rows) == 3 * per_map + 3 * (len(VOLUME_SCORES) + 2) + 4 * len(AGREEMENT_SCORES)
     assert len({row.key for row in rows}) == len(rows)
     assert {row.subject for row in rows} == {"s1"}
@@ -25,7 +25,7 @@ def test_every_number_is_there_once(geometry, classes):
 
 
 def test_numbers_by_plain_numpy(geometry, classes):
-    case = assessed(random_members(geometry, classes), regions=["predicted_structure", "ever_foreground"])
+    case = assessed(random_members(geometry, classes), "predicted_structure", "ever_foreground")
     entropy = case.maps["predictive_entropy"].values[0]
     for place, structure in enumerate(classes.structures):
         for region, masks in (("predicted_structure", case.masks.predicted), ("ever_foreground", case.masks.ever)):
@@ -82,7 +82,7 @@ def test_maps_without_uncertainty_are_left_out_and_others_kept(geometry, classes
     case = assessed(random_members(geometry, classes))
     assert not select(case.rows, measure="mean_probability") + select(case.rows, measure="vote_share")
     dose = ScalarMap("dose", np.full((1, *geometry.shape), 2, np.float32), geometry, "1", (0.0, np.inf), "")
-    rows = aggregate_maps([dose], case.masks, subject="s1", regions=["whole_image"])
+    rows = aggregate_maps([dose], case.masks, subject="s1", aggregations=["whole_image"])
     assert {(row.measure, row.unit, row.higher_is) for row in rows} == {
         ("dose", "1", "neither"),
         ("dose", "ml", "neither"),
@@ -99,16 +99,27 @@ def test_map_on_another_grid_is_refused(geometry, classes):
         aggregate_maps([moved], case.masks, subject="s1")
 
 
-@pytest.mark.parametrize("setting", ["regions", "reductions"])
-def test_unknown_choice_is_named(setting, geometry, classes):
-    with pytest.raises(ValueError, match=r"no re[a-z]+ 'middle'; there are"):
-        assessed(random_members(geometry, classes), **{setting: ["middle"]})
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("middle", "no aggregation 'middle'; there are REGION:REDUCTION"),
+        ("middle:mean", "no region 'middle'; there are"),
+        ("boundary:middle", "no reduction 'middle'; there are"),
+    ],
+)
+def test_unknown_choice_is_named(wrong, named, geometry, classes):
+    with pytest.raises(ValueError, match=named):
+        assessed(random_members(geometry, classes), wrong)
 
 
 def test_width_of_the_shell_stands_in_the_row(geometry, classes):
     members = random_members(geometry, classes)
-    rows = assessed(members, regions=["boundary"], boundary_mm=1.5).rows
+    rows = assessed(members, "boundary", boundary_mm=1.5).rows
     assert {row.region for row in rows if row.region} == {"boundary_1.5_mm"}
+    rows = assessed(members, "outside_boundary", "largest_patch_mean", boundary_mm=1.5, patch_mm=3.5).rows
+    told = {(row.region, row.reduction) for row in rows if row.region}
+    assert {region for region, _ in told} == {"outside_boundary_1.5_mm", "whole_image"}
+    assert ("whole_image", "largest_patch_mean_3.5_mm") in told
 
 
 @settings(max_examples=8)
@@ -143,7 +154,7 @@ def test_certain_members_that_agree_are_certain_in_every_region(geometry, classe
 def test_absent_structure_is_undefined_and_counts_no_voxel(geometry, classes):
     rows = assessed(certain_members(geometry, classes)).rows
     absent = [row for row in select(rows, structure="spleen") if row.region]
-    assert len(absent) == 3 * 3 * len(REDUCTIONS)
+    assert len(absent) == 3 * 3 * 5
     assert all(math.isnan(row.value) and row.n == 0 for row in absent)
 
 

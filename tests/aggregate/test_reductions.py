@@ -7,36 +7,23 @@ from hypothesis import strategies as st
 
 from plausible.aggregate import REDUCTIONS, RegionValues
 
-EVERY = pytest.mark.parametrize("entry", list(REDUCTIONS), ids=lambda e: e.name)
+OF_VALUES = [entry for entry in REDUCTIONS if entry.reads is RegionValues]
+EVERY = pytest.mark.parametrize("entry", OF_VALUES, ids=lambda e: e.name)
 ML = 0.7 * 1.1 * 3.0 / 1000
 SOME = st.lists(st.floats(0, 3, width=32), min_size=1, max_size=60)
 
-# What algebra says of each reduction over a whole image: never falls as a voxel's uncertainty rises; the same if
-# background without uncertainty is cropped; larger for a larger object.
-PROPERTIES = {
-    "mean": (True, False, True),
-    "sum": (True, True, True),
-    "max": (True, True, False),
-    "quantile_95": (True, False, True),
-    "top_share_5": (True, False, True),
-}
 
-
-def reduce(entry, values, *, ml: float = ML) -> float:
-    return entry.function(RegionValues(np.asarray(values, dtype=np.float32).ravel(), ml))
-
-
-def image(object_voxels: int, *, n: int = 1000) -> np.ndarray:
-    """An object of uncertainty 0.5, the rest without any."""
-    values = np.zeros(n)
-    values[:object_voxels] = 0.5
-    return values
+def reduce(entry, values, *, ml: float = ML, n_foreground: int = 7, threshold: float = 0.0) -> float:
+    """A threshold of 0, which every value reaches, leaves the laws of a mean."""
+    array = np.asarray(values, dtype=np.float32).ravel()
+    return entry.function(RegionValues(array, ml, n_foreground, threshold))
 
 
 def test_closed_forms():
     twenty = np.random.default_rng(0).permutation(np.arange(1, 21))
-    found = {entry.name: reduce(entry, twenty) for entry in REDUCTIONS}
+    found = {entry.name: reduce(entry, twenty, n_foreground=3, threshold=17.0) for entry in OF_VALUES}
     expected = {"mean": 10.5, "sum": 210 * ML, "max": 20, "quantile_95": 19, "top_share_5": 20}
+    expected |= {"foreground_ratio_quantile": (18 + 19 + 20) / 3, "above_threshold": (17 + 18 + 19 + 20) / 4}
     assert found == pytest.approx(expected)
     forty = {name: reduce(REDUCTIONS[name], np.arange(1, 41)) for name in ("quantile_95", "top_share_5")}
     assert forty == {"quantile_95": 38, "top_share_5": (39 + 40) / 2}
@@ -84,31 +71,36 @@ def test_a_constant_is_itself(entry, value, n):
 @given(seed=st.integers(0, 99), twenties=st.integers(1, 6))
 def test_a_finer_grid_changes_nothing(entry, seed, twenties):
     values = np.random.default_rng(seed).random(20 * twenties).astype(np.float32)
-    assert reduce(entry, values.repeat(8), ml=ML / 8) == pytest.approx(reduce(entry, values), rel=1e-9)
+    finer = reduce(entry, values.repeat(8), ml=ML / 8, n_foreground=8 * 7)
+    assert finer == pytest.approx(reduce(entry, values), rel=1e-9)
 
 
-def test_every_reduction_says_its_properties():
-    assert set(PROPERTIES) == set(REDUCTIONS.names)
+def test_quantile_of_the_foreground_ratio():
+    qfr = REDUCTIONS["foreground_ratio_quantile"]
+    assert reduce(qfr, [[0.5, 0.6], [0.3, 0.8]], n_foreground=2) == pytest.approx((0.6 + 0.8) / 2)
+    assert reduce(qfr, [0.1, 0.4], n_foreground=9) == pytest.approx((0.1 + 0.4) / 2)
+    assert math.isnan(reduce(qfr, [0.5, 0.6], n_foreground=0))
 
 
-@EVERY
-@given(values=SOME, place=st.integers(0, 59), rise=st.floats(0, 3, width=32))
-def test_more_uncertainty_is_never_less(entry, values, place, rise):
-    monotone, _, _ = PROPERTIES[entry.name]
-    raised = np.array(values, np.float32)
-    raised[place % len(raised)] += np.float32(rise)
-    assert monotone
-    assert reduce(entry, raised) >= reduce(entry, values)
+def test_foreground_ratio_goes_by_count_where_most_voxels_are_zero():
+    values = np.zeros(100)
+    values[:5] = 1.0
+    assert reduce(REDUCTIONS["foreground_ratio_quantile"], values, n_foreground=10) == 5 / 10
+    published = values[values >= np.quantile(values, 1 - 10 / 100)].mean()  # a threshold of 0 lets all voxels in
+    assert published == 5 / 100
 
 
-@EVERY
-def test_cropping_background(entry):
-    _, unchanged, _ = PROPERTIES[entry.name]
-    ramp = np.concatenate([np.linspace(0.1, 1, 100), np.zeros(900)])
-    assert (reduce(entry, ramp) == pytest.approx(reduce(entry, ramp[:500]))) == unchanged
+def test_mean_above_a_threshold_can_fall_as_uncertainty_rises():
+    above = REDUCTIONS["above_threshold"]
+    assert reduce(above, [0.6, 0.4], threshold=0.5) == pytest.approx(0.6)
+    assert reduce(above, [0.6, 0.5], threshold=0.5) == pytest.approx((0.6 + 0.5) / 2)
+    assert reduce(above, [0.1, 0.2], threshold=0.5) == 0
+    assert math.isnan(reduce(above, [0.1, 0.2], threshold=math.nan))
+    assert math.isnan(RegionValues(np.ones(3, np.float32), ML).threshold)
 
 
-@EVERY
-def test_larger_objects(entry):
-    _, _, grows = PROPERTIES[entry.name]
-    assert (reduce(entry, image(80)) > reduce(entry, image(20))) == grows
+def test_a_sum_stays_finite_where_a_logarithm_of_uncertainty_would_not():
+    values = np.array([0.0, 0.5], np.float32)  # the log-sum over a lesion, a published baseline, is minus infinity
+    assert reduce(REDUCTIONS["sum"], values) == pytest.approx(0.5 * ML)
+    with np.errstate(divide="ignore"):
+        assert np.log(values).sum() == -np.inf

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plausible.aggregate import REGIONS, CaseMasks, boundary, regions_of, touches_edge
+from plausible.aggregate import (
+    REGIONS,
+    AggregationSettings,
+    CaseMasks,
+    boundary,
+    chosen_reductions,
+    regions_of,
+    touches_edge,
+)
 from plausible.core import Geometry, Members, collect
 from plausible.measure import VoteCounts, voxel_maps
 from tests.aggregate.cases import random_members
@@ -73,21 +81,73 @@ def test_shell_without_width_is_refused(geometry, width_mm):
         shell(np.zeros(geometry.shape, bool), geometry, width_mm)
 
 
-@pytest.mark.parametrize("entry", list(REGIONS), ids=lambda e: e.name)
+EVERY = pytest.mark.parametrize("entry", list(REGIONS), ids=lambda e: e.name)
+NOTHING_PREDICTED = {"whole_image": True, "outside_boundary": True}  # the rest follows a structure
+
+
+def found_by(entry, masks: CaseMasks) -> list:
+    return list(regions_of(masks, [entry.name], connectivity=26))
+
+
+@EVERY
 def test_region_of_an_absent_structure_is_empty(entry, geometry):
-    for region in entry.function(masks_of(np.zeros(geometry.shape, bool), geometry)):
-        assert region.inside.any() == (region.structure == "")
+    for region in found_by(entry, masks_of(np.zeros(geometry.shape, bool), geometry)):
+        assert region.inside.any() == NOTHING_PREDICTED.get(entry.name, False)
 
 
-@pytest.mark.parametrize("entry", list(REGIONS), ids=lambda e: e.name)
+@EVERY
 def test_regions_are_one_per_structure_or_one_for_all(entry, geometry, classes):
     masks = case_masks(random_members(geometry, classes))
-    regions = list(entry.function(masks))
-    assert [region.structure for region in regions] in ([""], list(classes.structures))
+    regions = found_by(entry, masks)
+    told = [region.structure for region in regions]
+    assert (list(dict.fromkeys(told)) if entry.name == "lesion" else told) in ([""], list(classes.structures))
     values = np.arange(geometry.n_voxels, dtype=np.float32).reshape(geometry.shape)
     for region in regions:
         assert region.name.startswith(entry.name)
         assert np.array_equal(region.read(values), values[whole(region, geometry)])
+
+
+def test_foreground_is_all_structures_together(geometry, classes):
+    masks = case_masks(random_members(geometry, classes))
+    (region,) = regions_of(masks, ["predicted_foreground"])
+    assert np.array_equal(whole(region, geometry), masks.predicted.any(axis=0))
+    counts = masks.foreground_voxels()
+    assert counts == {
+        "": masks.predicted.any(axis=0).sum(),
+        **dict(zip(classes.structures, masks.predicted.sum(axis=(1, 2, 3)), strict=True)),
+    }
+
+
+def test_empty_prediction_has_no_foreground_where_published_code_takes_the_whole_image(geometry):
+    (region,) = regions_of(masks_of(np.zeros(geometry.shape, bool), geometry), ["predicted_foreground"])
+    assert not region.inside.size
+
+
+@given(seed=st.integers(0, 99), width_mm=st.sampled_from([0.7, 1.3, 3.05, 4.0]))
+def test_boundary_and_the_rest_are_the_image(geometry, seed, width_mm):
+    mask = np.random.default_rng(seed).random(geometry.shape) < 0.1
+    masks = masks_of(mask, geometry)
+    shell, rest = regions_of(masks, ["boundary", "outside_boundary"], boundary_mm=width_mm)
+    assert np.array_equal(whole(shell, geometry), ~whole(rest, geometry))
+    assert rest.name == f"outside_boundary_{width_mm:g}_mm"
+
+
+def test_lesions_are_numbered_by_size_and_lie_where_they_are(geometry):
+    mask = np.zeros(geometry.shape, bool)
+    mask[0, 0, 0:2] = mask[2:5, 3:6, 4:9] = mask[1, 6, 10] = True
+    first, second, third = regions_of(masks_of(mask, geometry), ["lesion"], connectivity=6)
+    assert [region.name for region in (first, second, third)] == [f"lesion_{n}_connectivity_6" for n in (1, 2, 3)]
+    assert [int(region.inside.sum()) for region in (first, second, third)] == [3 * 3 * 5, 2, 1]
+    assert whole(second, geometry)[0, 0, 0:2].all()
+    assert np.array_equal(sum(whole(region, geometry) for region in (first, second, third)), mask)
+
+
+@pytest.mark.parametrize("connectivity", [None, 8, 0])
+def test_lesions_need_a_connectivity(connectivity, geometry):
+    with pytest.raises(ValueError, match=r"connectivity must be 6 \(faces\), 18 \(edges\) or 26 \(corners\)"):
+        list(regions_of(masks_of(np.ones(geometry.shape, bool), geometry), ["lesion"], connectivity=connectivity))
+    with pytest.raises(ValueError, match="connectivity must be"):
+        chosen_reductions(["lesion:mean"], AggregationSettings(connectivity=connectivity))
 
 
 def case_masks(members: Members) -> CaseMasks:
@@ -121,7 +181,7 @@ def test_masks_of_another_shape_are_refused(geometry):
 
 
 def test_unknown_region_is_named(geometry):
-    with pytest.raises(ValueError, match="no region 'bounds'; there are: whole_image, predicted_structure"):
+    with pytest.raises(ValueError, match="no region 'bounds'; there are: whole_image, predicted_foreground"):
         list(regions_of(masks_of(np.zeros(geometry.shape, bool), geometry), ["bounds"]))
 
 

@@ -8,7 +8,24 @@ from plausible.aggregate.agreement import (
     pairwise_dice,
 )
 from plausible.aggregate.bayes_risk import BayesChoice, choose_by_bayes_risk, minimum_bayes_risk
-from plausible.aggregate.case import INTERVAL_LEVEL, agreement_rows, case_rows, volume_rows
+from plausible.aggregate.case import (
+    INTERVAL_LEVEL,
+    agreement_rows,
+    case_rows,
+    consensus_rows,
+    lesion_rows,
+    surface_agreement_rows,
+    volume_rows,
+)
+from plausible.aggregate.components import CONNECTIVITIES, Components, check_connectivity, connected_components
+from plausible.aggregate.consensus import (
+    CONSENSUS_SCORES,
+    ConsensusOverlap,
+    consensus_overlap,
+    iou_of_all_members,
+    predicted_structure_uncertainty,
+    predicted_structure_uncertainty_dice,
+)
 from plausible.aggregate.decoded_volumes import (
     DECODED_VOLUMES,
     decoded_volume_rows,
@@ -26,7 +43,20 @@ from plausible.aggregate.decoding import (
     most_probable,
     without_overlap,
 )
+from plausible.aggregate.lesions import (
+    DETECTION_SCORES,
+    LESION_SCORES,
+    LesionMatches,
+    detection_disagreement,
+    existence_probability,
+    lesion_matches,
+    lesion_structural_uncertainty,
+    lesion_structural_uncertainty_union,
+)
 from plausible.aggregate.maps import aggregate_maps
+from plausible.aggregate.meta import MetaAggregator, fit_meta_aggregator
+from plausible.aggregate.mixture import GaussianMixture, fit_mixture
+from plausible.aggregate.patches import PATCH_MM, PatchSums, patch_sums, patch_voxels
 from plausible.aggregate.pooling import (
     POOLS,
     linear_pool,
@@ -44,16 +74,29 @@ from plausible.aggregate.regions import (
     Region,
     boundary,
     ever_foreground,
+    lesion,
+    outside_boundary,
+    predicted_foreground,
     predicted_structure,
     regions_of,
     touches_edge,
     whole_image,
 )
+from plausible.aggregate.selection import DEFAULT_AGGREGATIONS, AggregationSettings, chosen_reductions
 from plausible.aggregate.shape_average import shape_based_average, signed_distance_mm
 from plausible.aggregate.slices import SliceProfiles, slice_profiles, worst_slice
+from plausible.aggregate.spatial import RegionMap
 from plausible.aggregate.stack import MaskStack
 from plausible.aggregate.stacking import StackingWeights, stacking_weights, truth_probability
 from plausible.aggregate.staple import StapleEstimate, estimate_staple, staple
+from plausible.aggregate.surfaces import (
+    SURFACE_AGREEMENT_SCORES,
+    PairwiseSurfaceDice,
+    lowest_pairwise_surface_dice,
+    mean_pairwise_surface_dice,
+    pairwise_surface_dice,
+)
+from plausible.aggregate.thresholds import MapHistogram, background_share, threshold_of_validation
 from plausible.aggregate.volumes import (
     VOLUME_SCORES,
     MemberVolumes,
@@ -63,24 +106,45 @@ from plausible.aggregate.volumes import (
     volume_mean,
     volume_sd,
 )
+from plausible.aggregate.weighted import DistanceValues, RegionMeans, boundary_distances
+from plausible.aggregate.windows import edge_mass_ratio, entropy_mass_ratio, moran_mass_ratio
 
 __all__ = [
     "AGREEMENT_SCORES",
     "BOUNDARY_MM",
+    "CONNECTIVITIES",
+    "CONSENSUS_SCORES",
     "DECODED_VOLUMES",
     "DECODINGS",
+    "DEFAULT_AGGREGATIONS",
+    "DETECTION_SCORES",
     "INTERVAL_LEVEL",
+    "LESION_SCORES",
+    "PATCH_MM",
     "POOLS",
     "REDUCTIONS",
     "REGIONS",
+    "SURFACE_AGREEMENT_SCORES",
     "VOLUME_SCORES",
+    "AggregationSettings",
     "BayesChoice",
     "BestDice",
     "CaseMasks",
+    "Components",
+    "ConsensusOverlap",
+    "DistanceValues",
+    "GaussianMixture",
+    "LesionMatches",
+    "MapHistogram",
     "MaskStack",
     "MemberVolumes",
+    "MetaAggregator",
     "PairwiseOverlap",
+    "PairwiseSurfaceDice",
+    "PatchSums",
     "Region",
+    "RegionMap",
+    "RegionMeans",
     "RegionValues",
     "SliceProfiles",
     "StackingWeights",
@@ -88,28 +152,57 @@ __all__ = [
     "above_threshold",
     "aggregate_maps",
     "agreement_rows",
+    "background_share",
     "best_dice",
     "boundary",
+    "boundary_distances",
     "case_rows",
+    "check_connectivity",
     "choose_by_bayes_risk",
+    "chosen_reductions",
+    "connected_components",
+    "consensus_overlap",
+    "consensus_rows",
     "decoded_volume_rows",
+    "detection_disagreement",
     "dice_optimal",
     "dice_optimal_volume",
+    "edge_mass_ratio",
+    "entropy_mass_ratio",
     "estimate_staple",
     "ever_foreground",
+    "existence_probability",
     "expected_dice",
     "expected_volume",
+    "fit_meta_aggregator",
+    "fit_mixture",
+    "iou_of_all_members",
+    "lesion",
+    "lesion_matches",
+    "lesion_rows",
+    "lesion_structural_uncertainty",
+    "lesion_structural_uncertainty_union",
     "linear_pool",
     "logarithmic_pool",
     "lowest_pairwise_dice",
+    "lowest_pairwise_surface_dice",
     "majority_vote",
     "mean_pairwise_dice",
+    "mean_pairwise_surface_dice",
     "medoid",
     "medoid_of",
     "minimum_bayes_risk",
+    "moran_mass_ratio",
     "most_probable",
+    "outside_boundary",
     "pairwise_dice",
+    "pairwise_surface_dice",
+    "patch_sums",
+    "patch_voxels",
+    "predicted_foreground",
     "predicted_structure",
+    "predicted_structure_uncertainty",
+    "predicted_structure_uncertainty_dice",
     "probability_volume",
     "regions_of",
     "shape_based_average",
@@ -117,6 +210,8 @@ __all__ = [
     "slice_profiles",
     "stacking_weights",
     "staple",
+    "surface_agreement_rows",
+    "threshold_of_validation",
     "thresholded_volume",
     "touches_edge",
     "truth_probability",

@@ -41,8 +41,8 @@ class PairwiseOverlap:
     @classmethod
     def of(cls, member: Member) -> "PairwiseOverlap":
         """Return the masks of one member."""
-        bits = _pack(member.classes.masks(member.probabilities))
-        shared = _count(bits)[:, np.newaxis, np.newaxis]
+        bits = pack_masks(member.classes.masks(member.probabilities))
+        shared = count_bits(bits)[:, np.newaxis, np.newaxis]
         return cls(member.classes.structures, (member.info.id,), shared, (bits,))
 
     def merge(self, other: "PairwiseOverlap") -> "PairwiseOverlap":
@@ -55,7 +55,7 @@ class PairwiseOverlap:
             raise ValueError("pool the members of a slab before joining slabs: joined slabs keep only counts")
         if self.structures != other.structures or self.bits[0].shape != other.bits[0].shape:
             raise ValueError("only members with the same structures and the same voxels can be compared")
-        across = np.array([[_count(a & b) for b in other.bits] for a in self.bits]).transpose(2, 0, 1)
+        across = np.array([[count_bits(a & b) for b in other.bits] for a in self.bits]).transpose(2, 0, 1)
         above = np.concatenate([self.shared, across], axis=2)
         below = np.concatenate([across.transpose(0, 2, 1), other.shared], axis=2)
         shared = np.concatenate([above, below], axis=1)
@@ -127,11 +127,12 @@ def _mean(values: Float[np.ndarray, " p"]) -> float:
     return float(defined.mean()) if defined.size else math.nan
 
 
-def _pack(masks: Bool[np.ndarray, "s i j k"]) -> UInt64[np.ndarray, "s w"]:
+def pack_masks(masks: Bool[np.ndarray, "s i j k"]) -> UInt64[np.ndarray, "s w"]:
     """One bit per voxel, filled up with zeros to whole words of 64."""
     packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
-def _count(bits: UInt64[np.ndarray, "s w"]) -> Int64[np.ndarray, " s"]:
+def count_bits(bits: UInt64[np.ndarray, "s w"]) -> Int64[np.ndarray, " s"]:
+    """Voxels of each mask."""
     return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)

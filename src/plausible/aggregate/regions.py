@@ -2,7 +2,7 @@
 
 The background fills most of an image, so that numbers of the whole image say more about its field of view than about
 the organ. The other regions follow a structure: where it is predicted, where any member saw it, or a shell around its
-predicted surface.
+predicted surface; or every lesion of a structure on its own.
 
 A structure that is predicted nowhere has empty regions; what is read there is NaN.
 """
@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 
 import edt
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt64
 
+from plausible.aggregate.components import Box, check_connectivity, connected_components
 from plausible.core import Catalogue, Classes, Geometry, ScalarMap
 from plausible.measure import VoteCounts
 
@@ -24,8 +25,6 @@ BOUNDARY_MM = 4.0
 
 ROUNDING_MM = 1e-4
 """Distances up to this much above the limit are within it: rounding must not decide over a whole slice."""
-
-Box: TypeAlias = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +55,11 @@ class CaseMasks:
     def of(cls, probability: ScalarMap, votes: VoteCounts, *, classes: Classes) -> "CaseMasks":
         """Masks from the map of the mean probability and the votes of the members."""
         return cls(classes.masks(probability.values), votes.votes > 0, probability.geometry, classes.structures)
+
+    def foreground_voxels(self) -> dict[str, int]:
+        """Voxels of each predicted structure, and of all of them together under the empty name."""
+        counts = {name: int(np.count_nonzero(mask)) for name, mask in zip(self.structures, self.predicted, strict=True)}
+        return {"": int(np.count_nonzero(self.predicted.any(axis=0))), **counts}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +94,12 @@ def whole_image(masks: CaseMasks) -> Iterator[Region]:
     yield Region("whole_image", "", _everywhere(masks), np.ones(masks.geometry.shape, dtype=bool))
 
 
+@REGIONS.add(unit="voxel", higher_is="neither", source="Zenk et al. 2025, arXiv:2406.03323")
+def predicted_foreground(masks: CaseMasks) -> Iterator[Region]:
+    """Voxels of all predicted structures together; empty if nothing is predicted, never the whole image instead."""
+    yield _cropped("predicted_foreground", "", np.asarray(masks.predicted.any(axis=0)))
+
+
 @REGIONS.add(unit="voxel", higher_is="neither", source="Roy et al. 2019, arXiv:1811.09800")
 def predicted_structure(masks: CaseMasks) -> Iterator[Region]:
     """Voxels of each structure as predicted from the mean probability; blind to what the prediction leaves out."""
@@ -117,21 +127,65 @@ def boundary(masks: CaseMasks, *, boundary_mm: float = BOUNDARY_MM) -> Iterator[
     if not boundary_mm > 0:
         raise ValueError(f"boundary_mm must be above 0, got {boundary_mm}")
     for structure, mask in zip(masks.structures, masks.predicted, strict=True):
-        box = _box(mask, margin_mm=boundary_mm, spacing_mm=masks.geometry.spacing_mm)
-        shell = _distance_across(mask[box], masks.geometry.spacing_mm) <= boundary_mm + ROUNDING_MM
+        box = box_around(mask, margin_mm=boundary_mm, spacing_mm=masks.geometry.spacing_mm)
+        shell = distance_across(mask[box], masks.geometry.spacing_mm) <= boundary_mm + ROUNDING_MM
         yield Region(f"boundary_{boundary_mm:g}_mm", structure, box, shell)
 
 
-def regions_of(masks: CaseMasks, names: Sequence[str], *, boundary_mm: float = BOUNDARY_MM) -> Iterator[Region]:
+@REGIONS.add(unit="voxel", higher_is="neither", source="Zenk et al. 2025, arXiv:2406.03323; here in mm")
+def outside_boundary(masks: CaseMasks, *, boundary_mm: float = BOUNDARY_MM) -> Iterator[Region]:
+    """All of the image but the shell around the surface of each predicted structure, inside and outside of it.
+
+    What is uncertain here is not a matter of where exactly the contour runs. The whole image if nothing is predicted.
+
+    Raises:
+        ValueError: `boundary_mm` is not above 0.
+    """
+    for shell in boundary(masks, boundary_mm=boundary_mm):
+        inside = np.ones(masks.geometry.shape, dtype=bool)
+        inside[shell.box] = ~shell.inside
+        yield Region(f"outside_{shell.name}", shell.structure, _everywhere(masks), inside)
+
+
+@REGIONS.add(unit="voxel", higher_is="neither", source="Molchanova et al. 2025, arXiv:2311.08931")
+def lesion(masks: CaseMasks, *, connectivity: int) -> Iterator[Region]:
+    """Every connected component of each predicted structure, the largest first.
+
+    Raises:
+        ValueError: a connectivity that is not 6, 18 or 26.
+    """
+    check_connectivity(connectivity)
+    for structure, mask in zip(masks.structures, masks.predicted, strict=True):
+        around = box_around(mask)
+        found = connected_components(mask[around], connectivity=connectivity)
+        for number, box in enumerate(found.boxes, start=1):
+            yield Region(
+                lesion_name(number, connectivity), structure, _shifted(box, around), found.labels[box] == number
+            )
+
+
+def lesion_name(number: int, connectivity: int) -> str:
+    """Name of a lesion in rows: its number by size, and the connectivity it was found with."""
+    return f"lesion_{number}_connectivity_{connectivity}"
+
+
+def regions_of(
+    masks: CaseMasks, names: Sequence[str], *, boundary_mm: float = BOUNDARY_MM, connectivity: int | None = None
+) -> Iterator[Region]:
     """Yield the regions of these kinds, one in memory at a time.
 
     Raises:
-        ValueError: a name that is no region.
+        ValueError: a name that is no region, or lesions without a connectivity.
     """
+    settings: dict[str, dict[str, Any]] = {
+        boundary.__name__: {"boundary_mm": boundary_mm},
+        outside_boundary.__name__: {"boundary_mm": boundary_mm},
+        lesion.__name__: {"connectivity": connectivity},
+    }
+    if lesion.__name__ in names:
+        check_connectivity(connectivity)
     for name in names:
-        entry = REGIONS[name]
-        settings: dict[str, Any] = {"boundary_mm": boundary_mm} if name == boundary.__name__ else {}
-        yield from entry.function(masks, **settings)
+        yield from REGIONS[name].function(masks, **settings.get(name, {}))
 
 
 def touches_edge(mask: Bool[np.ndarray, "i j k"]) -> bool:
@@ -145,11 +199,17 @@ def _everywhere(masks: CaseMasks) -> Box:
 
 
 def _cropped(name: str, structure: str, mask: Bool[np.ndarray, "i j k"]) -> Region:
-    box = _box(mask)
+    box = box_around(mask)
     return Region(name, structure, box, mask[box])
 
 
-def _box(
+def _shifted(box: Box, around: Box) -> Box:
+    """A box within a box, as a box of the image."""
+    i, j, k = (slice(a.start + b.start, a.start + b.stop) for a, b in zip(around, box, strict=True))
+    return i, j, k
+
+
+def box_around(
     mask: Bool[np.ndarray, "i j k"], *, margin_mm: float = 0.0, spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
 ) -> Box:
     """Smallest box around a mask, and a margin; a box of no voxels if the mask is empty."""
@@ -162,11 +222,14 @@ def _box(
     return box[0], box[1], box[2]
 
 
-def _distance_across(
-    mask: Bool[np.ndarray, "u v w"], spacing_mm: tuple[float, float, float]
+def distance_across(
+    sides: Bool[np.ndarray, "u v w"] | UInt64[np.ndarray, "u v w"], spacing_mm: tuple[float, float, float]
 ) -> Float32[np.ndarray, "u v w"]:
-    """Distance in mm from each voxel to the nearest one on the other side of the surface; infinite without one."""
-    if not mask.size:
-        return np.zeros(mask.shape, dtype=np.float32)
-    sides = mask.astype(np.uint8) + np.uint8(1)
-    return np.asarray(edt.edt(sides, anisotropy=spacing_mm, black_border=False, parallel=1))
+    """Distance in mm from each voxel to the nearest one on another side of a surface; infinite without one.
+
+    Sides are a mask, or a number for each label.
+    """
+    if not sides.size:
+        return np.zeros(sides.shape, dtype=np.float32)
+    numbered = sides.astype(np.uint8) + np.uint8(1) if sides.dtype == bool else sides + np.uint64(1)
+    return np.asarray(edt.edt(numbered, anisotropy=spacing_mm, black_border=False, parallel=1))

@@ -2,13 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-from plausible.aggregate import CaseMasks, MemberVolumes, PairwiseOverlap, SliceProfiles, case_rows, slice_profiles
+from plausible.aggregate import (
+    CaseMasks,
+    ConsensusOverlap,
+    MemberVolumes,
+    PairwiseOverlap,
+    SliceProfiles,
+    case_rows,
+    consensus_rows,
+    lesion_matches,
+    lesion_rows,
+    pairwise_surface_dice,
+    slice_profiles,
+    surface_agreement_rows,
+)
 from plausible.core import Classes, Collected, Geometry, LabelMap, Members, ScalarMap, Score, join, walk
-from plausible.measure import MapBuilder, default_slab_voxels
+from plausible.evaluate import normalized_surface_dice, surface_distances
+from plausible.measure import MapBuilder, VoxelStatistics, default_slab_voxels, mean_probability
 from plausible.runs.settings import AssessSettings
 
 VOTES = "vote_share"
@@ -57,32 +72,57 @@ def assess_members(members: Members, settings: AssessSettings) -> Assessment:
     names = tuple(dict.fromkeys((*settings.measures, VOTES)))
     builder = MapBuilder.start(members, names)
     small: Collected | None = None
+    predicted = np.empty((len(members.classes.structures), *members.geometry.shape), dtype=bool)
     wanted = (*builder.reads, MemberVolumes, PairwiseOverlap)
     for bounds, collected in walk(members, *wanted, slab_voxels=default_slab_voxels(members)):
         builder.put(bounds, collected)
-        kept = Collected({kind: collected[kind] for kind in (MemberVolumes, PairwiseOverlap)})
-        small = kept if small is None else join([small, kept], axis=members.slab_axis)
+        here = (slice(None),) * (members.slab_axis + 1) + (slice(*bounds),)
+        predicted[here] = members.classes.masks(mean_probability(collected[VoxelStatistics]))
+        consensus = ConsensusOverlap.of(predicted[here], collected[PairwiseOverlap])
+        kept: dict[type, Any] = {kind: collected[kind] for kind in (MemberVolumes, PairwiseOverlap)}
+        part = Collected(kept | {ConsensusOverlap: consensus})
+        small = part if small is None else join([small, part], axis=members.slab_axis)
     assert small is not None
     maps = builder.finish()
     mean = maps[PROBABILITY]
-    masks = _masks(mean, maps[VOTES], members)
     written = tuple(maps[name] for name in settings.measures)
-    uncertain = [one for one in written if one.name not in (PROBABILITY, VOTES)]
-    rows = case_rows(
+    masks = CaseMasks(predicted, maps[VOTES].values > 0, members.geometry, members.classes.structures)
+    rows = (*_map_rows(small, written, masks, members, settings), *_further_rows(small, masks, members, settings))
+    profiles = tuple(slice_profiles(mean, structures=members.classes.structures))
+    return Assessment(members, written, _segmentation(mean, members.classes), masks, small, profiles, rows)
+
+
+def _map_rows(
+    small: Collected, written: Sequence[ScalarMap], masks: CaseMasks, members: Members, settings: AssessSettings
+) -> list[Score]:
+    """Rows of the maps, the volumes and the overlap between members."""
+    return case_rows(
         small,
-        uncertain,
+        [one for one in written if one.name not in (PROBABILITY, VOTES)],
         masks,
         subject=members.subject,
-        boundary_mm=settings.boundary_mm,
+        aggregations=settings.aggregated,
+        settings=settings.aggregation,
         interval_level=settings.interval_level,
     )
-    profiles = tuple(slice_profiles(mean, structures=members.classes.structures))
-    return Assessment(members, written, _segmentation(mean, members.classes), masks, small, profiles, tuple(rows))
 
 
-def _masks(mean: ScalarMap, votes: ScalarMap, members: Members) -> CaseMasks:
-    predicted: Bool[np.ndarray, "s i j k"] = members.classes.masks(mean.values)
-    return CaseMasks(predicted, votes.values > 0, members.geometry, members.classes.structures)
+def _further_rows(small: Collected, masks: CaseMasks, members: Members, settings: AssessSettings) -> list[Score]:
+    """Rows of the members against their consensus; of their lesions and surfaces, if asked for: each a further walk."""
+    rows = consensus_rows(small[ConsensusOverlap], subject=members.subject)
+    if settings.lesion_connectivity is not None:
+        found = lesion_matches(members, masks, connectivity=settings.lesion_connectivity)
+        rows += lesion_rows(found, subject=members.subject)
+    if settings.agreement_tolerance_mm is not None:
+        tolerance_mm, spacing_mm = settings.agreement_tolerance_mm, members.geometry.spacing_mm
+
+        def compare(one: np.ndarray, other: np.ndarray) -> float:
+            distances = surface_distances(one, other, spacing_mm=spacing_mm)
+            return normalized_surface_dice(distances, tolerance_mm=tolerance_mm)
+
+        surfaces = pairwise_surface_dice(members, tolerance_mm=tolerance_mm, compare=compare)
+        rows += surface_agreement_rows(surfaces, subject=members.subject)
+    return rows
 
 
 def _segmentation(mean: ScalarMap, classes: Classes) -> LabelMap:

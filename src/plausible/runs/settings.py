@@ -4,6 +4,10 @@ The families that the settings are for are imported when a setting is used, so t
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plausible.aggregate import AggregationSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +19,15 @@ class AssessSettings:
             entropy, expected entropy and mutual information are always written.
         boundary_mm: half the width of the shell around the predicted surface in which maps are aggregated.
         interval_level: share of the members that a volume interval holds.
+        aggregations: further way to make numbers of the maps, as REGION:REDUCTION (whole_image:morans_i), one of both
+            names, or all; give it several times.
+        thresholds: value of a map from which a voxel counts as uncertain, as MAP=VALUE (predictive_entropy=0.3), for
+            the reduction above_threshold; give it several times.
+        patch_mm: side of the box of the reductions largest_patch_mean and largest_patch_sum.
+        lesion_connectivity: count lesions, and how many members find each, as connected components by faces (6),
+            edges too (18) or corners too (26). Without it nothing is said of lesions.
+        agreement_tolerance_mm: compare the surfaces of the members in pairs, by normalized surface Dice with this
+            tolerance. Without it only their overlap is compared.
         review_below: mean pairwise Dice below which a structure is flagged for review. Without it (and without a
             calibration) no verdict is given.
     """
@@ -22,6 +35,11 @@ class AssessSettings:
     maps: tuple[str, ...] = ()
     boundary_mm: float = 4.0
     interval_level: float = 0.9
+    aggregations: tuple[str, ...] = ()
+    thresholds: tuple[str, ...] = ()
+    patch_mm: float = 10.0
+    lesion_connectivity: int | None = None
+    agreement_tolerance_mm: float | None = None
     review_below: float | None = None
 
     def __post_init__(self) -> None:
@@ -36,6 +54,16 @@ class AssessSettings:
             raise ValueError(f"interval_level must lie between 0 and 1, got {self.interval_level}")
         if self.review_below is not None and not 0 <= self.review_below <= 1:
             raise ValueError(f"review_below is a Dice, from 0 to 1, got {self.review_below}")
+        if not self.patch_mm > 0:
+            raise ValueError(f"patch_mm must be above 0, got {self.patch_mm}")
+        if self.agreement_tolerance_mm is not None and not self.agreement_tolerance_mm >= 0:
+            raise ValueError(f"agreement_tolerance_mm must be at least 0, got {self.agreement_tolerance_mm}")
+        if self.aggregations or self.thresholds or self.lesion_connectivity is not None:
+            from plausible.aggregate import check_connectivity, chosen_reductions
+
+            if self.lesion_connectivity is not None:
+                check_connectivity(self.lesion_connectivity)
+            chosen_reductions(self.aggregated, self.aggregation)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -43,6 +71,44 @@ class AssessSettings:
         from plausible.measure import DEFAULT_MEASURES
 
         return tuple(dict.fromkeys((*DEFAULT_MEASURES, *self.maps)))
+
+    @property
+    def aggregated(self) -> tuple[str, ...]:
+        """Every way in which numbers are made of the maps."""
+        from plausible.aggregate import DEFAULT_AGGREGATIONS
+
+        above = ("above_threshold",) if self.thresholds else ()
+        return (*DEFAULT_AGGREGATIONS, *above, *self.aggregations)
+
+    @property
+    def aggregation(self) -> "AggregationSettings":
+        """Settings of the aggregations.
+
+        Raises:
+            ValueError: a threshold that is not MAP=VALUE, or of a map that there is not.
+        """
+        from plausible.aggregate import AggregationSettings
+
+        return AggregationSettings(
+            boundary_mm=self.boundary_mm,
+            patch_mm=self.patch_mm,
+            thresholds=dict(map(_threshold, self.thresholds)),
+            connectivity=self.lesion_connectivity,
+        )
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    """Map and value of one threshold."""
+    from plausible.measure import VOXEL_MEASURES
+
+    name, equals, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not equals or not number >= 0:
+        raise ValueError(f"thresholds are MAP=VALUE with a value of at least 0, such as mutual_information=0.1: {text}")
+    return VOXEL_MEASURES[name].name, number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
