@@ -104,7 +104,7 @@ def kept_channels(name: str, channels: int, *, rate: float, seed: int) -> np.nda
 def _masked(output: torch.Tensor, keep: torch.Tensor, rate: float) -> torch.Tensor:
     """Scale what is kept in float32 or better, and return it in the output's own type (bfloat16 under autocast)."""
     exact = torch.promote_types(output.dtype, torch.float32)
-    scale = (keep / (1 - rate)).to(output.device, exact).reshape(*keep.shape, *(1,) * (output.ndim - 2))
+    scale = (keep.to(exact) / (1 - rate)).to(output.device).reshape(*keep.shape, *(1,) * (output.ndim - 2))
     scaled: torch.Tensor = (output * scale).to(output.dtype)
     return scaled
 

@@ -2,9 +2,9 @@
 
 **Dropout comes where a convolution reads next.** An instance norm that reads a channel directly divides it by its own
 standard deviation: the factor 1 / (1 - q) of a kept channel is undone, and a channel that was left out comes back as
-the norm's bias. After norm and activation (DynUNet, nnU-Net's U-Nets, attention and residual U-Net) the convolution mixes
-kept and missing channels first, and what is missing stays missing. The blocks of a SegResNet begin with their norm;
-there channels are left out of each block's residual branch, after its last convolution.
+the norm's bias. After norm and activation (DynUNet, nnU-Net's U-Nets, attention and residual U-Net) the convolution
+mixes kept and missing channels first, and what is missing stays missing. The blocks of a SegResNet begin with their
+norm; there channels are left out of each block's residual branch, after its last convolution.
 """
 
 import re
@@ -106,24 +106,26 @@ def _segresnet(network: Any) -> list[Block]:
 
 
 def _attention_unet(network: Any) -> list[Block]:
-    """`model.0`, then nested `model.1`: each level's block is `submodule.0`, the deepest one `submodule`."""
-    return _nested(network, r"model\.0|.*submodule\.0|.*\.merge")
+    """MONAI's: `model.0`, then nested `model.1`; a level's encoder is `submodule.0`, its decoder `merge`."""
+    return _nested(network, down=r"model\.0|.*submodule\.0|.*\.merge", up="")
 
 
 def _unet(network: Any) -> list[Block]:
-    """MONAI's U-Net: `model.0`, nested `submodule.0`, ups in `submodule.2`; `model.2` is the output."""
-    return _nested(network, r"model\.0|.*submodule\.0|.*submodule\.2")
+    """MONAI's: `model.0`, then nested `model.1`; `submodule.2` goes up to the level above; `model.2` is the output."""
+    return _nested(network, down=r"model\.0|.*submodule\.0", up=r".*submodule\.2")
 
 
-def _nested(network: Any, above_the_deepest: str) -> list[Block]:
+def _nested(network: Any, *, down: str, up: str) -> list[Block]:
     """Blocks of networks that hold each level inside the one above it, one `submodule` a level."""
-    names = [name for name, _ in network.named_modules()]
+    names = [name for name, _ in network.named_modules() if name]
     deepest = max(name.count("submodule") for name in names)
     found = []
     for name in names:
         level = name.count("submodule")
-        if name.endswith(".submodule") if level == deepest else re.fullmatch(above_the_deepest, name):
+        if name.endswith(".submodule") if level == deepest else re.fullmatch(down, name):
             found.append(Block(name, level))
+        elif level < deepest and re.fullmatch(up, name):
+            found.append(Block(name, level - 1))
     return found
 
 
