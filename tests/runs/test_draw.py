@@ -63,7 +63,8 @@ def test_a_rerun_keeps_what_is_there_and_other_settings_do_not(soft):
     assert [one[3] for one in seen] == ["kept", "ok", "kept"]
     after = contents(store(soft))
     assert {name for name in before if before[name] != after[name]} <= {"draw_1/case_b.zarr.zip"}
-    for changed in ({"settings": CopulaSettings(correlation_mm=4.0)}, {"seed": 2}, {"overwrite": True}):
+    other = {"settings": CopulaSettings(correlation_mm=4.0)}
+    for changed in ({"seed": 2}, {"seed": 2, **other}, {"seed": 2, **other, "overwrite": True}):
         assert [n for _, n in drawn(study, soft, **changed).written] == [3, 3, 3]
 
 
