@@ -19,7 +19,7 @@ class MemberRecord:
         name: which of several sets of weights of one training this is.
         train_key: SHA-256 of the sorted list of training subjects.
         weights_sha256: SHA-256 of the weights' file.
-        minutes, cpu_minutes: training time by the clock and of the processors; a share where one training keeps several.
+        minutes, cpu_minutes: training time by the clock and of the processors; shared by the several of one training.
         iterations: optimiser steps whose result was kept.
         settings: settings of its training; empty means those in the model's provenance.
         plan: its own grid and network; empty means the model's.
