@@ -1,0 +1,77 @@
+"""Cyclical SGLD: snapshots with Langevin noise in the cold part of each cycle, one sample at the end of each.
+
+The hot part of a cycle looks for a mode, the cold part samples around it (Zhang et al. 2020, arXiv:1902.03932). The
+optimiser stays AdamW, so that network, rate and budget are those of every other method; the noise therefore carries
+AdamW's preconditioner, as in preconditioned SGLD (Li et al. 2016, arXiv:1512.07666):
+
+    θ ← θ - rate · G m,   then   θ ← θ + sqrt(2 · rate · temperature / n · G) · N(0, 1),   G = 1 / (sqrt(v) + ε)
+
+with AdamW's running mean m and mean square v of the gradient. As the rate goes to nothing, the weights are drawn from
+exp(-n · loss / temperature), n being the voxels of all training images as in Bayes by Backprop. With `loss="ce"` and
+temperature 1 that is the posterior of independent voxels.
+
+What is approximate: the gradient is that of a batch, whose own noise comes on top; m lags behind the gradient by some
+ten steps; the change of G along the way is left out (as in Li et al.); the decoupled weight decay is the prior, with a
+precision that depends on G; gradients are clipped; and a short cold part does not forget where it began.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from plausible.train.bayes_by_backprop import observations
+from plausible.train.hooks import Kept, Method, Training
+from plausible.train.job import MemberJob
+from plausible.train.settings import TrainingSettings
+from plausible.train.trajectory import cycle_ends, cyclic_cosine, cyclic_share, place_in_cycle, remember, remembered
+
+COLD_PART = 0.25
+"""Share of each cycle, at its end, in which noise is added."""
+
+
+def schedule(optimiser: Any, settings: TrainingSettings) -> Any:
+    """Return one cosine cycle for each sample.
+
+    Raises:
+        ValueError: the temperature is negative.
+    """
+    if settings.temperature < 0:
+        raise ValueError(f"temperature must be at least 0, got {settings.temperature}")
+    return cyclic_cosine(optimiser, settings)
+
+
+def step_and_collect(training: Training, job: MemberJob) -> None:
+    """Add noise in the cold part of a cycle; copy the weights at its end."""
+    settings, step = job.settings, training.iteration - 1
+    if settings.temperature and place_in_cycle(settings, step)[1] >= 1 - COLD_PART:
+        temperature = settings.temperature / observations(job.cache, job.split.train)
+        add_noise(training.optimiser, share=cyclic_share(settings, step), temperature=temperature)
+    remember(training, cycle_ends(settings), averaged=False)
+
+
+def add_noise(optimiser: torch.optim.AdamW, *, share: float, temperature: float) -> None:
+    """Move every parameter by the Langevin noise of the step that AdamW has just made.
+
+    Args:
+        optimiser: with the mean squares of the gradient in its state.
+        share: learning rate of that step, relative to the peak of each group.
+        temperature: of the mean loss, that is of the posterior divided by the number of observations.
+    """
+    with torch.no_grad():
+        for group in optimiser.param_groups:
+            for parameter in group["params"]:
+                state = optimiser.state[parameter]
+                if state:
+                    mean_square = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+                    variance = 2 * group["initial_lr"] * share * temperature / (mean_square.sqrt() + group["eps"])
+                    noise = torch.randn(parameter.shape).to(parameter.device)
+                    parameter.addcmul_(variance.sqrt(), noise)
+
+
+def keep(job: MemberJob, training: Training, weights: dict[str, torch.Tensor]) -> Sequence[Kept]:
+    """Return the sample of every cycle."""
+    return remembered(training, cycle_ends(job.settings), name="sample")
+
+
+METHOD = Method(schedule=schedule, after_step=step_and_collect, finish=keep)
