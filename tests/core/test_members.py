@@ -188,3 +188,23 @@ def test_a_label_without_a_name_is_told_with_its_voxels(classes: Classes) -> Non
 def test_any_object_with_the_right_methods_is_a_source(classes: Classes) -> None:
     assert isinstance(Counting(soft(classes)[0], "m"), MemberSource)
     assert not isinstance(object(), MemberSource)
+
+
+def test_members_are_grouped_by_what_made_them():
+    infos = [
+        MemberInfo(id="a", rater="x", seed=0),
+        MemberInfo(id="b", rater="y", seed=0),
+        MemberInfo(id="c", rater="x", seed=1),
+    ]
+    arrays = [np.full((2, 1, 1, 1), 0.5, dtype=np.float32)] * 3
+    members = Members.from_arrays(
+        arrays,
+        geometry=Geometry((1, 1, 1), np.eye(4)),
+        classes=Classes.exclusive_of({"background": 0, "liver": 1}),
+        infos=infos,
+    )
+    groups = members.group_by("rater")
+    assert {rater: [info.id for info in group.infos] for rater, group in groups.items()} == {"x": ["a", "c"], "y": ["b"]}
+    assert [len(group) for group in members.group_by("seed").values()] == [2, 1]
+    with pytest.raises(ValueError, match="there are: id, kind, seed"):
+        members.group_by("colour")

@@ -4,7 +4,7 @@ A set of members is lazy and can be walked again and again; one member is in mem
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -135,6 +135,19 @@ class Members:
         if unknown:
             raise ValueError(f"no member {', '.join(unknown)}; there are: {', '.join(by_id)}")
         return replace(self, sources=tuple(by_id[name] for name in ids))
+
+    def group_by(self, name: str) -> dict[Any, "Members"]:
+        """Return the members by what made them, e.g. by "rater", "fold", "architecture" or "view", in their order.
+
+        Raises:
+            ValueError: no such field of `MemberInfo`.
+        """
+        if name not in {field.name for field in fields(MemberInfo)}:
+            raise ValueError(f"members have no {name!r}; there are: {', '.join(f.name for f in fields(MemberInfo))}")
+        groups: dict[Any, list[str]] = {}
+        for info in self.infos:
+            groups.setdefault(getattr(info, name), []).append(info.id)
+        return {value: self.select(ids) for value, ids in groups.items()}
 
     def _read(self, source: MemberSource, start: int, stop: int, geometry: Geometry) -> Member:
         values = source.read(start, stop, axis=self.slab_axis)
