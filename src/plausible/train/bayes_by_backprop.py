@@ -1,4 +1,4 @@
-"""Bayes by Backprop: a Gaussian over every weight, fitted by the evidence lower bound; a member is one draw of them all.
+"""Bayes by Backprop: a Gaussian over every weight, fitted by the evidence lower bound; a member is one draw of all.
 
 The bound of the data set is E_q[Σ over voxels of -log p(y | w)] + KL(q ‖ p). A step sees the mean loss of a voxel, so
 everything is divided by the number of observations n, the voxels of all training images on the network's grid:

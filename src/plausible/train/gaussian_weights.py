@@ -18,7 +18,7 @@ Noise = Mapping[str, torch.Tensor]
 """Standard normal noise of every Gaussian parameter, by its name in the network."""
 
 
-class GaussianWeights(torch.nn.Module):
+class GaussianWeights(torch.nn.Module):  # type: ignore[misc]
     """A network and the spread of its weights; parameters are called `mean.*` and `rho.*`.
 
     Args:
@@ -56,7 +56,8 @@ class GaussianWeights(torch.nn.Module):
         if noise is None:
             outputs: torch.Tensor = self.mean(images)
             return outputs
-        outputs = functional_call(self.mean, self.drawn(noise), (images,))
+        # A module that stands in the network under two names is swapped twice with `tie_weights` and not restored.
+        outputs = functional_call(self.mean, self.drawn(noise), (images,), tie_weights=False)
         return outputs
 
     def kl_divergence(self, *, prior_sd: float) -> torch.Tensor:
@@ -78,7 +79,7 @@ def gaussian_names(network: Network) -> list[str]:
     return [name for name in parameters if name.rpartition(".")[0] in owners]
 
 
-class _Spread(torch.nn.Module):
+class _Spread(torch.nn.Module):  # type: ignore[misc]
     """ρ of every Gaussian parameter; dots are not allowed in names of parameters."""
 
     def __init__(self, network: Network, *, initial_sd: float) -> None:

@@ -1,8 +1,8 @@
 """Stochastic segmentation network: a Gaussian over the logits of a whole image; a member is one draw of them.
 
-η ~ N(μ, P Pᵀ + D): the network gives every voxel and class a mean μ, `rank` factors P and a variance D. A factor reaches
-over the whole image, so that its one number z moves far voxels together; D moves each voxel alone. The loss of a patch
-is the likelihood of its whole segmentation, integrated over draws, and is divided by the number of voxels:
+η ~ N(μ, P Pᵀ + D): the network gives every voxel and class a mean μ, `rank` factors P and a variance D. A factor
+reaches over the whole image, so that its one number z moves far voxels together; D moves each voxel alone. The loss of
+a patch is the likelihood of its whole segmentation, integrated over draws, and is divided by the number of voxels:
 
     loss = -1/V · log (1/S) Σ_s Π over voxels of p(y | η_s)
 
@@ -52,8 +52,9 @@ class LogitGaussian:
         )
 
     def draw(self, numbers: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Logits of one draw, from standard normal numbers `b r` and noise `b c x y z`."""
-        return self.mean + (self.factors * numbers[..., None, None, None, None]).sum(dim=1) + self.deviations * noise
+        """Logits of draws `b s c x y z`, from standard normal numbers `b s r` and noise `b s c x y z`."""
+        together = torch.einsum("bsr,brcxyz->bscxyz", numbers, self.factors)
+        return self.mean[:, None] + together + self.deviations[:, None] * noise
 
 
 def channels_of_gaussian(n_classes: int, settings: TrainingSettings) -> int:
@@ -78,8 +79,71 @@ def negative_log_likelihood(network: Network, step: Step) -> torch.Tensor:
 
 def integrated_loss(gaussian: LogitGaussian, targets: torch.Tensor, *, draws: int, exclusive: bool) -> torch.Tensor:
     """-log of the mean over draws of the likelihood of each patch, divided by its voxels; mean over patches."""
-    found = []
-    for number in range(draws):
-        if number % 2 == 0:
-            numbers, noise = torch.randn(gaussian.factors.shape[:2]), torch.randn(gaussian.mean.shape)
-        ...
+    batch, rank = gaussian.factors.shape[:2]
+    numbers = _antithetic((batch, draws, rank), gaussian.mean.device)
+    noise = _antithetic((batch, draws, *gaussian.mean.shape[1:]), gaussian.mean.device)
+    found = log_likelihood(gaussian.draw(numbers, noise), targets, exclusive=exclusive)
+    integrated = torch.logsumexp(found, dim=1) - math.log(draws)
+    return -integrated.mean() / math.prod(targets.shape[2:])
+
+
+def log_likelihood(logits: torch.Tensor, targets: torch.Tensor, *, exclusive: bool) -> torch.Tensor:
+    """Log-likelihood `b s` of whole patches under logits `b s c x y z`: a sum over voxels, and over regions."""
+    told = targets[:, None].expand_as(logits)
+    if exclusive:
+        each = torch.log_softmax(logits, dim=2) * told
+    else:
+        each = -torch.nn.functional.binary_cross_entropy_with_logits(logits, told, reduction="none")
+    return each.flatten(2).sum(dim=2)
+
+
+@dataclass(frozen=True, slots=True)
+class LogitFunctions:
+    """Draws of the logits of an image."""
+
+    network: Network
+    rank: int
+
+    def draw(self, seed: int | None, *, shape: tuple[int, int, int]) -> Function:
+        """Fix the numbers of the factors and every voxel's noise for the whole image; None takes the mean."""
+        network = self.network.eval()
+        numbers = None if seed is None else torch.randn(self.rank, generator=torch.Generator().manual_seed(seed))
+
+        def logits(windows: torch.Tensor, places: Sequence[Place]) -> torch.Tensor:
+            outputs = network(windows)
+            with torch.autocast(windows.device.type, enabled=False):
+                gaussian = LogitGaussian.of(outputs, rank=self.rank)
+                if seed is None or numbers is None:
+                    return gaussian.mean
+                channels, device = gaussian.mean.shape[1], windows.device
+                noise = [voxel_noise(seed, place, shape=shape, channels=channels, device=device) for place in places]
+                together = numbers.to(device).expand(len(places), 1, -1)
+                return gaussian.draw(together, torch.stack(noise)[:, None])[:, 0]
+
+        return logits
+
+
+def logit_functions(network: Network, weights: Weights, settings: TrainingSettings) -> Functions:
+    """Put the weights into the network."""
+    load_weights(network, weights)
+    return LogitFunctions(network, settings.rank)
+
+
+METHOD = Method(
+    outputs=channels_of_gaussian,
+    objective=negative_log_likelihood,
+    functions=logit_functions,
+    preview=logit_functions,
+)
+
+
+def _bounded(values: torch.Tensor, bound: float) -> torch.Tensor:
+    """Pass small values as they are, and none beyond the bound."""
+    return bound * torch.tanh(values / bound)
+
+
+def _antithetic(shape: Sequence[int], device: torch.device) -> torch.Tensor:
+    """Standard normal numbers `b s ...`, the second half of s opposite to the first."""
+    batch, draws, *rest = shape
+    half = torch.randn(batch, (draws + 1) // 2, *rest)
+    return torch.cat([half, -half], dim=1)[:, :draws].to(device)
