@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SAMPLERS = ("tta", "dropout")
-VIEW_KINDS = ("flips", "rotations", "intensity")
+VIEW_KINDS = ("flips", "rotations", "quarter_turns", "intensity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

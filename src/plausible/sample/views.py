@@ -1,15 +1,30 @@
-"""Views of an image for test-time augmentation: the image is changed, predicted, and the prediction is changed back."""
+"""Views of an image for test-time augmentation: the image is changed, predicted, and the prediction is changed back.
 
-from collections.abc import Callable
+The order of the views is fixed, so that more of them contain the fewer: the untouched image; one change, of each kind
+in turn; two changes of two kinds; and so on. A member is one function looked at in one view, and every function has the
+same views. What varies over the views of one function is the *network's* answer to changes that leave the anatomy as it
+is: augmentation variability, not a posterior over segmentations.
+
+Source: Wang et al. 2019, doi:10.1016/j.neucom.2019.01.103; the exact inverse after prediction: Moshkov et al. 2020,
+doi:10.1038/s41598-020-61808-3.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from functools import reduce
+from itertools import combinations, product
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float32
 
 from plausible.sample.sampling import Sampling
+from plausible.sample.view_geometry import Turn, flips, quarter_turns, rotations
+from plausible.sample.view_intensity import Shade, shades
+from plausible.train.grid import Triple
 
-Values = Float32[np.ndarray, "n x y z"]
+Undo: TypeAlias = Callable[[np.ndarray], np.ndarray]
+Change: TypeAlias = Turn | Shade
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,30 +32,68 @@ class View:
     """One way to look at a prepared image.
 
     Attributes:
-        name: e.g. "flip_x"; empty for the untouched image.
-        apply: changes the prepared image `n x y z`; the shape stays.
-        undo: changes probabilities `c x y z` of the view back onto the image's grid.
+        changes: what is done to the image, in this order; none is the untouched image.
     """
 
-    name: str
-    apply: Callable[[np.ndarray], np.ndarray]
-    undo: Callable[[np.ndarray], np.ndarray]
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The changes by name, e.g. "flip_x+noise_0_1"; empty for the untouched image."""
+        return "+".join(change.name for change in self.changes)
+
+    def apply(self, values: Float32[np.ndarray, "n x y z"]) -> tuple[Float32[np.ndarray, "n i j k"], Undo]:
+        """Return the changed image, and what brings probabilities of it back onto the image's grid."""
+        shapes: list[tuple[Turn, tuple[int, int, int]]] = []
+        for change in self.changes:
+            if isinstance(change, Turn):
+                shapes.append((change, _three(values.shape[1:])))
+            values = change.apply(values)
+        return values, lambda found: reduce(lambda seen, turned: turned[0].undo(seen, turned[1]), shapes[::-1], found)
 
 
-UNTOUCHED = View("", lambda values: values, lambda values: values)
+UNTOUCHED = View()
 """The image as it is."""
 
 
-def views_of(sampling: Sampling) -> tuple[View, ...]:
-    """Return the views that are asked for, the untouched image first."""
-    axes = [chosen for n in range(1, 4) for chosen in combinations("xyz", n)]
-    return (UNTOUCHED, *(_flip("".join(chosen)) for chosen in axes))[: sampling.views]
+def views_of(sampling: Sampling, *, spacing_mm: Triple) -> tuple[View, ...]:
+    """Return the views that are asked for, the untouched image first.
+
+    Args:
+        sampling: kinds of views, their number, and the seed of the noise.
+        spacing_mm: of the prepared image; rotations are in mm, and not across slices far apart.
+
+    Raises:
+        ValueError: the kinds give fewer views than are asked for.
+    """
+    kinds: dict[str, Sequence[Change]] = {
+        "flips": flips(),
+        "rotations": rotations(spacing_mm),
+        "quarter_turns": quarter_turns(spacing_mm),
+        "intensity": shades(sampling.sampling_seed),
+    }
+    found = list(_ordered([kinds[kind] for kind in dict.fromkeys(sampling.tta)]))
+    if len(found) < sampling.views:
+        raise ValueError(
+            f"views must be at most {len(found)} for {' and '.join(sampling.tta)} at a spacing of "
+            f"{'×'.join(f'{step:g}' for step in spacing_mm)} mm, got {sampling.views}"
+        )
+    return tuple(found[: sampling.views])
 
 
-def _flip(axes: str) -> View:
-    places = tuple("xyz".index(axis) + 1 for axis in axes)
+def _ordered(kinds: Sequence[Sequence[Change]]) -> Iterator[View]:
+    """Fewer kinds first; within them the changes that stand early in their lists."""
+    yield UNTOUCHED
+    for several in range(1, len(kinds) + 1):
+        places = [
+            (sum(places), chosen, places)
+            for chosen in combinations(range(len(kinds)), several)
+            for places in product(*(range(len(kinds[kind])) for kind in chosen))
+        ]
+        for _, chosen, where in sorted(places):
+            yield View(tuple(kinds[kind][place] for kind, place in zip(chosen, where, strict=True)))
 
-    def flip(values: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(np.flip(values, axis=places))
 
-    return View(f"flip_{axes}", flip, flip)
+def _three(shape: Sequence[int]) -> tuple[int, int, int]:
+    i, j, k = shape
+    return i, j, k

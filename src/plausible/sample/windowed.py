@@ -98,7 +98,8 @@ class WindowedModel:
         prepared = prepare_image(image, self.grid)
         for member in chosen:
             source, view = self._split(member)
-            probabilities = view.undo(self._probabilities(source, view.apply(prepared)))
+            seen, undo = view.apply(prepared)
+            probabilities = undo(self._probabilities(source, seen))
             values = restore(probabilities, image.geometry, exclusive=self.classes.exclusive)
             yield Member(values, image.geometry, self.classes, _seen(source.info, view))
 
@@ -125,9 +126,17 @@ class WindowedModel:
 
 
 def sampled(model: WindowedModel, sampling: Sampling) -> WindowedModel:
-    """Return the model with the samplers that are asked for: dropout inserted, and the views of the image."""
+    """Return the model with the samplers that are asked for: dropout inserted, and the views of the image.
+
+    Raises:
+        InvalidInput: E505, dropout cannot be inserted into one of the networks.
+    """
+    if "dropout" in sampling.sampler:
+        from plausible.sample.inserted_dropout import with_dropout
+
+        model = with_dropout(model, sampling)
     if "tta" in sampling.sampler:
-        views = views_of(sampling)
+        views = views_of(sampling, spacing_mm=model.grid.spacing_mm)
         model = replace(model, views=views, ensemble=f"{model.ensemble} x {len(views)} views")
     return model
 
