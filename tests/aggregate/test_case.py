@@ -138,6 +138,32 @@ def test_direction_of_axes_does_not_matter(geometry, classes, axes, flipped):
 
 
 @pytest.mark.parametrize("kind", ["classes", "regions"])
+def test_laws_hold_for_every_aggregation(kind, geometry, request):
+    classes = request.getfixturevalue(kind)
+    every = {"thresholds": {"predictive_entropy": 0.3}}
+    members = random_members(geometry, classes)
+    found = assessed(members, "all", **every).values
+    assert len(found) > 500
+    for other in (
+        reordered(members, [3, 1, 0, 2]),
+        turned(members, axes=(2, 0, 1), flipped=(True, False, True)),
+    ):
+        assert assessed(other, "all", **every).values == pytest.approx(found, rel=1e-4, abs=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["classes", "regions"])
+def test_an_absent_structure_is_undefined_by_every_aggregation(kind, geometry, request):
+    classes = request.getfixturevalue(kind)
+    absent = classes.structures[1]
+    rows = assessed(random_members(geometry, classes, absent=(absent,)), "all").rows
+    local = [
+        r for r in select(rows, structure=absent) if r.region.startswith(("predicted_structure", "ever", "boundary"))
+    ]
+    assert len(local) > 100
+    assert all(math.isnan(row.value) and row.n == 0 for row in local)
+
+
+@pytest.mark.parametrize("kind", ["classes", "regions"])
 def test_slabs_equal_the_whole(kind, geometry, request):
     members = random_members(geometry, request.getfixturevalue(kind))
     whole = assessed(members).values

@@ -23,7 +23,7 @@ def test_closed_forms():
     twenty = np.random.default_rng(0).permutation(np.arange(1, 21))
     found = {entry.name: reduce(entry, twenty, n_foreground=3, threshold=17.0) for entry in OF_VALUES}
     expected = {"mean": 10.5, "sum": 210 * ML, "max": 20, "quantile_95": 19, "top_share_5": 20}
-    expected |= {"foreground_ratio_quantile": (18 + 19 + 20) / 3, "above_threshold": (17 + 18 + 19 + 20) / 4}
+    expected |= {"foreground_ratio_quantile": (18 + 19 + 20) / 3, "mean_above_threshold": (17 + 18 + 19 + 20) / 4}
     assert found == pytest.approx(expected)
     forty = {name: reduce(REDUCTIONS[name], np.arange(1, 41)) for name in ("quantile_95", "top_share_5")}
     assert forty == {"quantile_95": 38, "top_share_5": (39 + 40) / 2}
@@ -91,7 +91,7 @@ def test_foreground_ratio_goes_by_count_where_most_voxels_are_zero():
 
 
 def test_mean_above_a_threshold_can_fall_as_uncertainty_rises():
-    above = REDUCTIONS["above_threshold"]
+    above = REDUCTIONS["mean_above_threshold"]
     assert reduce(above, [0.6, 0.4], threshold=0.5) == pytest.approx(0.6)
     assert reduce(above, [0.6, 0.5], threshold=0.5) == pytest.approx((0.6 + 0.5) / 2)
     assert reduce(above, [0.1, 0.2], threshold=0.5) == 0

@@ -7,7 +7,20 @@ import jsonschema
 import numpy as np
 import pytest
 
-from plausible.aggregate import CaseMasks, MemberVolumes, PairwiseOverlap, case_rows
+from plausible.aggregate import (
+    DETECTION_SCORES,
+    LESION_SCORES,
+    SURFACE_AGREEMENT_SCORES,
+    AggregationSettings,
+    CaseMasks,
+    MemberVolumes,
+    PairwiseOverlap,
+    case_rows,
+    consensus_overlap,
+    consensus_rows,
+    lesion_matches,
+    lesion_rows,
+)
 from plausible.core import Classes, MemberInfo, Members, collect
 from plausible.io import read_labels, read_scalar_map
 from plausible.measure import VoteCounts, voxel_maps
@@ -62,10 +75,50 @@ def test_rows_are_the_rows_of_the_library(absent, grid, classes, tmp_path):
     collected = collect(members, MemberVolumes, PairwiseOverlap, VoteCounts)
     masks = CaseMasks.of(maps["mean_probability"], collected[VoteCounts], classes=classes)
     expected = case_rows(
-        collected, [maps[n] for n in NAMES[1:]], masks, subject="case_a", boundary_mm=2.0, interval_level=0.8
+        collected,
+        [maps[n] for n in NAMES[1:]],
+        masks,
+        subject="case_a",
+        settings=AggregationSettings(boundary_mm=2.0),
+        interval_level=0.8,
     )
+    expected += consensus_rows(consensus_overlap(members, masks.predicted), subject="case_a")
     assert len(expected) > 50
     assert report["scores"] == [row.to_dict() for row in expected]
+
+
+FURTHER = {
+    "aggregations": ("whole_image:morans_i", "largest_patch_mean", "lesion:max"),
+    "thresholds": ("predictive_entropy=0.3",),
+    "patch_mm": 2.0,
+    "lesion_connectivity": 18,
+    "agreement_tolerance_mm": 1.0,
+}
+
+
+def test_further_rows_are_those_of_the_library_and_follow_the_everyday_ones(grid, classes, tmp_path):
+    members = random_members(grid, classes)
+    report = assessed(members, tmp_path / "further", **FURTHER)
+    everyday = assessed(members, tmp_path / "everyday")["scores"]
+    further = [row for row in report["scores"] if row not in everyday]
+    assert [row for row in report["scores"] if row in everyday] == everyday
+    told = {(row["region"], row["reduction"]) for row in further if row["measure"] == "predictive_entropy"}
+    assert {
+        ("whole_image", "morans_i"),
+        ("whole_image", "largest_patch_mean_2_mm"),
+        ("whole_image", "mean_above_threshold_0.3"),
+        ("lesion_1_connectivity_18", "max"),
+    } <= told
+    assert not [row for row in further if row["reduction"].startswith("mean_above") and "entropy" not in row["measure"]]
+    masks = classes.masks(voxel_maps(members, NAMES)["mean_probability"].values)
+    matches = lesion_matches(members, CaseMasks(masks, masks, grid, classes.structures), connectivity=18)
+    lesions = [row.to_dict() for row in lesion_rows(matches, subject="case_a")]
+    assert [row for row in further if row["measure"] in {*LESION_SCORES.names, *DETECTION_SCORES.names}] == lesions
+    surfaces = [row for row in further if row["region"] == "tolerance_1_mm"]
+    assert {row["measure"] for row in surfaces} == set(SURFACE_AGREEMENT_SCORES.names)
+    assert all(0 < row["value"] <= 1 for row in surfaces)
+    for words in ("whole_image:morans_i", "18 neighbours", "tolerance of 1 mm", "predictive_entropy=0.3"):
+        assert words in report["methods"]
 
 
 def test_a_summary_reads_the_same_numbers_as_the_rows(grid, classes, tmp_path):
@@ -201,8 +254,18 @@ def test_the_profile_adds_up_to_the_expected_volume(grid, classes, tmp_path):
         {"boundary_mm": math.nan},
         {"interval_level": 1.0},
         {"review_below": 1.1},
+        {"patch_mm": 0.0},
+        {"aggregations": ("sharpness",)},
+        {"aggregations": ("mean_above_threshold",)},
+        {"aggregations": ("lesion",)},
+        {"lesion_connectivity": 8},
+        {"agreement_tolerance_mm": -1.0},
+        {"thresholds": ("predictive_entropy",)},
+        {"thresholds": ("predictive_entropy=much",)},
+        {"thresholds": ("predictive_entropy=-1",)},
+        {"thresholds": ("sharpness=1",)},
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong):
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))}|sharpness"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}|sharpness|needs a threshold|connectivity"):
         AssessSettings(**wrong)

@@ -102,7 +102,7 @@ class _Reader:
         told, region = place.scalar_map, place.region
         for name in names:
             entry = REDUCTIONS[name]
-            if name == "above_threshold" and told.name not in self.settings.thresholds:
+            if name == "mean_above_threshold" and told.name not in self.settings.thresholds:
                 continue
             assert entry.reads is not None, f"{name} must say what it reads"
             values: RegionValues = place.read(RegionValues)
@@ -126,7 +126,7 @@ class _Reader:
 
     def _setting(self, entry: Entry[Reduction], told: ScalarMap) -> str:
         """What the name of a row adds to that of its reduction."""
-        if entry.name == "above_threshold":
+        if entry.name == "mean_above_threshold":
             return f"_{self.settings.thresholds[told.name]:g}"
         return f"_{self.settings.patch_mm:g}_mm" if entry.reads is PatchSums else ""
 

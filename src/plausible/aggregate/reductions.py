@@ -135,7 +135,7 @@ def foreground_ratio_quantile(region: RegionValues) -> float:
     label="mean above the threshold",
     reads=RegionValues,
 )
-def above_threshold(region: RegionValues) -> float:
+def mean_above_threshold(region: RegionValues) -> float:
     """Mean of the values that reach a threshold; 0 if none does.
 
     Can fall while uncertainty rises: a voxel that has just reached the threshold lowers the mean. NaN if the region is

@@ -35,7 +35,7 @@ class AggregationSettings:
     Attributes:
         boundary_mm: how far the boundary region reaches on either side of the surface.
         patch_mm: side of the box of the patch reductions.
-        thresholds: value from which a voxel is uncertain, by map; needed for `above_threshold`.
+        thresholds: value from which a voxel is uncertain, by map; needed for `mean_above_threshold`.
         connectivity: neighbours that make one lesion: 6, 18 or 26; needed for `lesion`.
     """
 
@@ -59,8 +59,8 @@ def chosen_reductions(names: Iterable[str], settings: AggregationSettings) -> di
     for region, reduction in pairs:
         if region == lesion.__name__:
             check_connectivity(settings.connectivity)
-        if reduction == "above_threshold" and not settings.thresholds:
-            raise ValueError("above_threshold needs a threshold of the map, such as predictive_entropy=0.3")
+        if reduction == "mean_above_threshold" and not settings.thresholds:
+            raise ValueError("mean_above_threshold needs a threshold of the map, such as predictive_entropy=0.3")
     return {
         region: found
         for region in REGIONS.names
@@ -71,7 +71,7 @@ def chosen_reductions(names: Iterable[str], settings: AggregationSettings) -> di
 def _pairs(name: str, settings: AggregationSettings) -> Sequence[tuple[str, str]]:
     if name == ALL:
         regions = [one for one in REGIONS.names if one != lesion.__name__ or settings.connectivity is not None]
-        reductions = [one for one in REDUCTIONS.names if one != "above_threshold" or settings.thresholds]
+        reductions = [one for one in REDUCTIONS.names if one != "mean_above_threshold" or settings.thresholds]
         pooled = [one.name for one in REDUCTIONS if one.reads is RegionMeans]
         together = ("whole_image", "predicted_foreground")
         return [(one, other) for one in regions for other in reductions if other not in pooled or one not in together]

@@ -78,7 +78,7 @@ def background_share(masks: CaseMasks) -> float:
 
 
 def threshold_of_validation(maps: MapHistogram, background_shares: Sequence[float]) -> float:
-    """Threshold for `above_threshold`: as many voxels reach it in all maps together as foreground is predicted.
+    """Threshold for `mean_above_threshold`: as many voxels reach it in all maps together as foreground is predicted.
 
     τ is the quantile of all values at the mean over the cases of the share of background, as ValUES has it.
 

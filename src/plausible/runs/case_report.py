@@ -1,7 +1,7 @@
 """From an assessment to what case.json holds: verdict, structures, profiles, provenance and methods."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -160,5 +160,23 @@ def methods(found: Assessment, settings: AssessSettings) -> str:
         f"structure, all voxels that any member gave to the structure, and a shell of {settings.boundary_mm:g} mm on "
         "either side of the predicted surface. Agreement is the mean Dice over all pairs of members. Volumes are those "
         f"of the members' own masks; intervals are the middle {100 * settings.interval_level:g} % of the members "
-        "(linear quantiles) and are not calibrated."
+        "(linear quantiles) and are not calibrated." + "".join(_further_methods(settings))
     )
+
+
+def _further_methods(settings: AssessSettings) -> Iterator[str]:
+    """Say what was asked for beyond the everyday numbers."""
+    if settings.thresholds:
+        yield f" Voxels count as uncertain from {', '.join(settings.thresholds)}."
+    if settings.aggregations:
+        yield f" Further aggregations: {', '.join(settings.aggregations)}."
+    if settings.lesion_connectivity is not None:
+        yield (
+            f" Lesions are the connected components of the segmentation ({settings.lesion_connectivity} neighbours); a "
+            "member finds one if a component of its own shares a voxel with it."
+        )
+    if settings.agreement_tolerance_mm is not None:
+        yield (
+            " Surfaces of the members are compared in pairs by normalized surface Dice with a tolerance of "
+            f"{settings.agreement_tolerance_mm:g} mm."
+        )

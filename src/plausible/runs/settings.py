@@ -22,7 +22,7 @@ class AssessSettings:
         aggregations: further way to make numbers of the maps, as REGION:REDUCTION (whole_image:morans_i), one of both
             names, or all; give it several times.
         thresholds: value of a map from which a voxel counts as uncertain, as MAP=VALUE (predictive_entropy=0.3), for
-            the reduction above_threshold; give it several times.
+            the reduction mean_above_threshold; give it several times.
         patch_mm: side of the box of the reductions largest_patch_mean and largest_patch_sum.
         lesion_connectivity: count lesions, and how many members find each, as connected components by faces (6),
             edges too (18) or corners too (26). Without it nothing is said of lesions.
@@ -54,6 +54,9 @@ class AssessSettings:
             raise ValueError(f"interval_level must lie between 0 and 1, got {self.interval_level}")
         if self.review_below is not None and not 0 <= self.review_below <= 1:
             raise ValueError(f"review_below is a Dice, from 0 to 1, got {self.review_below}")
+        self._check_aggregations()
+
+    def _check_aggregations(self) -> None:
         if not self.patch_mm > 0:
             raise ValueError(f"patch_mm must be above 0, got {self.patch_mm}")
         if self.agreement_tolerance_mm is not None and not self.agreement_tolerance_mm >= 0:
@@ -77,7 +80,7 @@ class AssessSettings:
         """Every way in which numbers are made of the maps."""
         from plausible.aggregate import DEFAULT_AGGREGATIONS
 
-        above = ("above_threshold",) if self.thresholds else ()
+        above = ("mean_above_threshold",) if self.thresholds else ()
         return (*DEFAULT_AGGREGATIONS, *above, *self.aggregations)
 
     @property
