@@ -7,15 +7,18 @@ from typing import Any
 
 import plausible
 from plausible.core import Catalogue, Entry
+from plausible.train import METHODS
 
 MARK = "<!-- catalogues -->"
+METHODS_MARK = "<!-- training methods -->"
 LEFT_OUT = tuple(f"plausible.{name}" for name in ("__main__", "cli", "runs", "sample", "train"))
 """These hold no catalogue; the first runs the program, the last two load torch."""
 HEAD = "| name | unit | higher is | what it is | source |\n|---|---|---|---|---|\n"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace the mark on a page by the tables."""
+    """Replace the marks on a page by the tables."""
+    markdown = markdown.replace(METHODS_MARK, methods_table()) if METHODS_MARK in markdown else markdown
     return markdown.replace(MARK, "\n".join(map(table, catalogues()))) if MARK in markdown else markdown
 
 
@@ -25,6 +28,16 @@ def catalogues() -> list[Catalogue]:
     modules = [importlib.import_module(name) for name in names if not name.startswith(LEFT_OUT)]
     found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Catalogue)}
     return sorted((c for c in found.values() if len(c)), key=lambda c: (home(c), c.kind))
+
+
+def methods_table() -> str:
+    """Every way to train a network, with the command that asks for it."""
+    head = "| method | `--method` | members of one network | what it is | source |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| {method.label} | `{name}` | {'as many as are drawn' if method.stochastic else 'the weights that are kept'} "
+        f"| {method.summary} | {linked(method.source)} |\n"
+        for name, method in METHODS.items()
+    )
 
 
 def home(catalogue: Catalogue) -> str:

@@ -52,7 +52,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     data, out = Path(arguments.data), Path(arguments.out)
     study = read_dataset(data)
-    split, test = _split(study, seed=arguments.seed, path=out / "split.json")
+    split, test = split_of(study, seed=arguments.seed, path=out / "split.json")
     if "train" in arguments.steps:
         _train(data, out / "model", split, arguments)
     if "predict" in arguments.steps:
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _split(study: Study, *, seed: int, path: Path) -> tuple[Split, tuple[str, ...]]:
+def split_of(study: Study, *, seed: int, path: Path) -> tuple[Split, tuple[str, ...]]:
     """Return the cases for training and validation, and those for the test; the same for the same seed."""
     subjects = [case.subject for case in study]
     n = len(subjects)
