@@ -4,9 +4,9 @@
 
 in closed form, from one pass over the prepared training cases without augmentation; all weights before the last layer
 stay where training left them, and so does the mean. λ is the precision of the prior, w the weight of the likelihood:
-the voxels of an image are worth fewer observations than they are many. Both are chosen from a small grid around the closed
-form of w: by the negative log-likelihood of the pooled prediction on the validation cases, or without such cases λ by
-the marginal likelihood and w as the closed form has it. What was chosen is kept beside the weights.
+the voxels of an image are worth fewer observations than they are many. Both are chosen from a small grid around the
+closed form of w: by the negative log-likelihood of the pooled prediction on the validation cases, or without such cases
+λ by the marginal likelihood and w as the closed form has it. What was chosen is kept beside the weights.
 
 The mean need not be the posterior's mode: training may have had another loss (Dice), and stopped early.
 
