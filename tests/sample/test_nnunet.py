@@ -21,6 +21,7 @@ from tests.sample.nnunet_models import (
 )
 
 pytest.importorskip("nnunetv2", reason="nnU-Net is not installed")
+pytestmark = pytest.mark.timeout(300)  # nnU-Net's imports alone take long where nothing is compiled yet
 
 ROUNDING = 2e-7
 """Softmax in float32 differs in its last digit with the number of threads."""
