@@ -1,7 +1,9 @@
 """`plausible predict`: the members of every image, streamed to the member store."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +29,11 @@ def predict(
     overlap: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share by which windows overlap.")] = 0.5,
     batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.")] = 4,
     stored_as: Annotated[StoredAs, typer.Option(help="Type of the probabilities in the store.")] = "uint16",
+    tune_images: Annotated[
+        Path | None,
+        typer.Option(help="Choose the rate of inserted dropout on these images (instead of --insert-rate)."),
+    ] = None,
+    tune_labels: Annotated[Path | None, typer.Option(help="Their label maps, CASE.nii.gz.")] = None,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
     overwrite: Overwrite = False,
@@ -42,14 +49,30 @@ def predict(
     """
 
     def run() -> None:
-        loaded = open_model(model, device=device, precision=precision, sampling=sampling, overlap=overlap, batch=batch)
+        def opened(sampling: Sampling) -> SegmentationModel:
+            return open_model(
+                model, device=device, precision=precision, sampling=sampling, overlap=overlap, batch=batch
+            )
+
+        tuned = tune_images is not None or tune_labels is not None
+        if tuned and (tune_images is None or tune_labels is None or "dropout" not in sampling.sampler):
+            raise ValueError("--tune-images and --tune-labels go together, with --sampler dropout")
+        loaded = opened(sampling)
         study = image_study(images, loaded).part(part_id, num_parts=num_parts)
         if dry_run:
             _show_images(loaded, study, output, as_json=as_json)
             return
+        record: dict[str, Any] = {}
+        if tune_images is not None and tune_labels is not None:
+            from plausible.cli.insert_rate import choose
+
+            record = {"insert_rate": choose(opened, tune_images, tune_labels, sampling, output, quiet=quiet)}
+            loaded = opened(replace(sampling, insert_rate=record["insert_rate"]["rate"]))
         with case_progress("predict", quiet=quiet) as progress:
-            done = predict_study(loaded, study, output, stored_as=stored_as, overwrite=overwrite, on_case=progress)
-        _show(done, loaded.ensemble, images, output, as_json=as_json)
+            done = predict_study(
+                loaded, study, output, stored_as=stored_as, overwrite=overwrite, on_case=progress, record=record
+            )
+        _show(done, loaded.ensemble, images, output, record, as_json=as_json)
         finish(failures=len(done.failures), done=len(done.written))
 
     guarded(run, as_json=as_json)
@@ -63,11 +86,13 @@ def _show_images(model: SegmentationModel, study: Study, output: Path, *, as_jso
         say(f"{model.ensemble}, {len(cases)} images; would write {len(members)} members each to {output}")
 
 
-def _show(done: Predicted, ensemble: str, images: Path, output: Path, *, as_json: bool) -> None:
+def _show(
+    done: Predicted, ensemble: str, images: Path, output: Path, record: Mapping[str, Any], *, as_json: bool
+) -> None:
     written, kept = sum(n for _, n in done.written), sum(n for _, n in done.kept)
     if as_json:
         failures = [problem.to_dict() for problem in done.failures]
-        say_json({"ensemble": ensemble, "written": written, "kept": kept, "failures": failures})
+        say_json({"ensemble": ensemble, "written": written, "kept": kept, "failures": failures, **record})
         return
     warn(*done.failures)
     say(f"{ensemble}: {written} members predicted, {kept} kept from before, {len(done.failures)} cases failed")

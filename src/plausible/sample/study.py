@@ -4,9 +4,10 @@ The unit of work is one member of one case, written whole or not at all under a 
 A run that was killed is rerun and predicts what is missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import plausible
 from plausible.core import Case, InvalidInput, Problem, Study, content_key, sha256_of
@@ -56,6 +57,7 @@ def predict_study(
     stored_as: StoredAs = "uint16",
     overwrite: bool = False,
     on_case: OnCase | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> Predicted:
     """Predict every case of a study into a store; a case that cannot be read is listed and does not stop the others.
 
@@ -66,9 +68,11 @@ def predict_study(
         stored_as: type in the store.
         overwrite: predict again what is there already.
         on_case: called after each case.
+        record: what else `members.json` says of how the members were made, as plain JSON values.
     """
     remove_leftovers(store)
-    write_members_json(store, model.infos, classes=model.classes, ensemble=model.ensemble)
+    told = {"ensemble": model.ensemble, **_inserted_dropout(model), **(record or {})}
+    write_members_json(store, model.infos, classes=model.classes, **told)
     written, kept, failures = [], [], list[Problem]()
     for n, case in enumerate(study, start=1):
         try:
@@ -107,6 +111,13 @@ def member_keys(model: SegmentationModel, case: Case, *, stored_as: StoredAs) ->
     image = {name: sha256_of(Path(path).read_bytes()) for name, path in sorted(case.files.items())}
     common = {"version": plausible.__version__, "image": image, "stored_as": stored_as}
     return [content_key({**common, **model.identity(m)}) for m in range(len(model.infos))]
+
+
+def _inserted_dropout(model: SegmentationModel) -> dict[str, Any]:
+    """Rate and places of inserted dropout, each once; nothing where there is none."""
+    told = [model.identity(member).get("inserted_dropout") for member in range(len(model.infos))]
+    found = [one for n, one in enumerate(told) if one and one not in told[:n]]
+    return {"inserted_dropout": found} if found else {}
 
 
 def _case(subject: str, paths: list[Path], model: SegmentationModel) -> Case:
