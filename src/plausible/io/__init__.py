@@ -6,6 +6,7 @@ from plausible.io.nifti import (
     read_geometry,
     read_labels,
     read_nifti,
+    write_image,
     write_label_map,
     write_scalar_map,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "store_path",
     "write_case",
     "write_failures",
+    "write_image",
     "write_label_map",
     "write_member",
     "write_members_json",

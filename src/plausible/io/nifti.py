@@ -139,6 +139,11 @@ def write_label_map(path: Path, labels: LabelMap) -> None:
     _save(image, path, intent="label")
 
 
+def write_image(path: Path, values: np.ndarray, geometry: Geometry) -> None:
+    """Write one channel of an image `i j k` as float32 on its own grid."""
+    _save(nib.Nifti1Image(np.asarray(values, dtype=np.float32), geometry.affine), path, intent="none")
+
+
 def write_scalar_map(path: Path, scalar_map: ScalarMap, *, sidecar: Mapping[str, Any]) -> None:
     """Write a map as uint16 with a scale over its valid range, or float32 where it is undefined or unbounded.
 
