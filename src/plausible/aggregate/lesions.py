@@ -213,9 +213,10 @@ def _match(
 ) -> tuple[Float64[np.ndarray, " l"], Float64[np.ndarray, " l"], int]:
     """Return the IoU of each lesion by both rules, and how many of the member's components touch any."""
     both = (labels > 0) & (own.labels > 0)
-    pairs, shared = np.unique(np.stack([labels[both], own.labels[both]]) - 1, axis=1, return_counts=True)
-    lesion, component = pairs.astype(np.int64)
-    n = len(lesions.voxels)
+    n, n_own = len(lesions.voxels), len(own.voxels)
+    pairs = (labels[both].astype(np.int64) - 1) * n_own + (own.labels[both] - 1)
+    found, shared = np.unique(pairs, return_counts=True)
+    lesion, component = np.divmod(found, max(n_own, 1))
     largest = np.zeros(n)
     np.maximum.at(largest, lesion, shared / (lesions.voxels[lesion] + own.voxels[component] - shared))
     inside = np.bincount(lesion, weights=shared, minlength=n)

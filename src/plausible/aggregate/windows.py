@@ -13,8 +13,7 @@ Source: Guarino et al. 2026, arXiv:2603.29941, in 2-D; where we differ, the func
 import math
 
 import numpy as np
-from jaxtyping import Float, Float32
-from scipy import ndimage
+from jaxtyping import Float, Float32, UInt8
 
 from plausible.aggregate.components import Box
 from plausible.aggregate.reductions import RATIO, REDUCTIONS
@@ -70,9 +69,10 @@ def edge_mass_ratio(region: RegionMap) -> float:
     if not math.isfinite(region.upper):
         return math.nan
     u = _rescaled(region, around)
-    steep = (_slope(u, region.spacing_mm) > EDGE_PER_MM).astype(np.float32)
+    steep = _slope(u, region.spacing_mm) > EDGE_PER_MM
+    score = _box_sum(steep.astype(np.uint8), (0, 1, 2))[within] / math.prod(_window(u))
     inside = region.region.inside
-    return _mass_ratio(u[within][inside], _window_mean(steep)[within][inside], region)
+    return _mass_ratio(u[within][inside], score[inside], region)
 
 
 @REDUCTIONS.add(
@@ -91,11 +91,12 @@ def entropy_mass_ratio(region: RegionMap) -> float:
     if not math.isfinite(region.upper):
         return math.nan
     u = _rescaled(region, around)
-    bins = np.minimum((u * N_BINS).astype(np.int8), N_BINS - 1)
+    bins = np.minimum((u * N_BINS).astype(np.uint8), N_BINS - 1)
+    shares = np.arange(math.prod(_window(u)) + 1, dtype=np.float32) / math.prod(_window(u))
+    parts = -shares * np.log(np.maximum(shares, shares[1])) / np.float32(math.log(N_BINS))  # of a bin, by its count
     score = np.zeros(u.shape, dtype=np.float32)
     for number in range(N_BINS):
-        share = np.clip(_window_mean((bins == number).astype(np.float32)), 0, 1)
-        score -= share * np.log(share, where=share > 0, out=np.zeros_like(share)) / np.float32(math.log(N_BINS))
+        score += parts[_box_sum((bins == number).astype(np.uint8), (0, 1, 2))]
     inside = region.region.inside
     return _mass_ratio(u[within][inside], score[within][inside], region)
 
@@ -123,10 +124,6 @@ def _rescaled(region: RegionMap, box: Box) -> Float32[np.ndarray, "u v w"]:
     return np.clip(np.nan_to_num(shares, copy=False), 0, 1, out=shares)
 
 
-def _window_mean(values: Float[np.ndarray, "u v w"]) -> Float[np.ndarray, "u v w"]:
-    return ndimage.uniform_filter(values, size=_window(values), mode="mirror") if values.size else values
-
-
 def _window(values: np.ndarray) -> tuple[int, ...]:
     """Three voxels along every axis that has more than one."""
     return tuple(3 if n > 1 else 1 for n in values.shape)
@@ -135,10 +132,26 @@ def _window(values: np.ndarray) -> tuple[int, ...]:
 def _slope(u: Float32[np.ndarray, "u v w"], spacing_mm: tuple[float, float, float]) -> Float32[np.ndarray, "u v w"]:
     """Gradient per mm by Sobel filters: a central difference, smoothed with weights 1, 2, 1 of sum 1 across."""
     squares = np.zeros_like(u)
-    if u.size:
-        for axis, spacing in enumerate(spacing_mm):
-            squares += (ndimage.sobel(u, axis=axis, mode="nearest") / np.float32(2 * 4 * 4 * spacing)) ** 2
+    if not u.size:
+        return squares
+    for axis, spacing in enumerate(spacing_mm):
+        smooth = u
+        for other in {0, 1, 2} - {axis}:
+            smooth = _smoothed(smooth, other)
+        ends = [(1, 1) if other == axis else (0, 0) for other in range(3)]
+        along = np.moveaxis(np.pad(smooth, ends, mode="edge"), axis, 0)
+        squares += np.moveaxis((along[2:] - along[:-2]) / np.float32(2 * spacing), 0, axis) ** 2
     return np.sqrt(squares, out=squares)
+
+
+def _smoothed(x: Float32[np.ndarray, "u v w"], axis: int) -> Float32[np.ndarray, "u v w"]:
+    """Mean of three voxels along an axis with weights 1, 2, 1; beyond the end the last one again."""
+    along, out = np.moveaxis(x, axis, 0), np.moveaxis(2 * x, axis, 0)
+    out[1:] += along[:-1]
+    out[:-1] += along[1:]
+    out[0] += along[0]
+    out[-1] += along[-1]
+    return np.moveaxis(out, 0, axis) / np.float32(4)
 
 
 def _local_moran(x: Float[np.ndarray, "u v w"]) -> Float[np.ndarray, "u v w"]:
@@ -164,10 +177,18 @@ def _local_moran(x: Float[np.ndarray, "u v w"]) -> Float[np.ndarray, "u v w"]:
     return np.maximum(score, 0, out=score)
 
 
-def _box_sum(x: Float[np.ndarray, "u v w"], axes: tuple[int, ...]) -> Float[np.ndarray, "u v w"]:
+def _box_sum(
+    x: Float[np.ndarray, "u v w"] | UInt8[np.ndarray, "u v w"], axes: tuple[int, ...]
+) -> Float[np.ndarray, "u v w"] | UInt8[np.ndarray, "u v w"]:
+    """Sum of each voxel and its neighbours along the axes that have any; mirrored at the ends."""
     for axis in axes:
         if x.shape[axis] > 1:
-            x = ndimage.correlate1d(x, np.ones(3), axis=axis, mode="mirror")
+            along, out = np.moveaxis(x, axis, 0), np.moveaxis(x.copy(), axis, 0)
+            out[1:] += along[:-1]
+            out[:-1] += along[1:]
+            out[0] += along[1]
+            out[-1] += along[-2]
+            x = np.moveaxis(out, 0, axis)
     return x
 
 
