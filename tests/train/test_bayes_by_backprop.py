@@ -72,7 +72,7 @@ def step_of(folder: Path, inputs: np.ndarray, values: np.ndarray, *, batch: int,
     return Step(images, targets, loss, job, 0)
 
 
-def minimise(objective, module: torch.nn.Module, *, steps=60) -> None:
+def minimise(objective, module: torch.nn.Module, *, steps=10) -> None:
     optimiser = torch.optim.LBFGS(module.parameters(), max_iter=20, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
 
     def closure():

@@ -49,12 +49,12 @@ class LogitGaussian:
     @classmethod
     def of(cls, outputs: torch.Tensor, *, rank: int) -> "LogitGaussian":
         """Read a network's outputs `b (2 + r) c x y z`: means, log variances, factors."""
-        means, spreads, *factors = outputs.float().chunk(rank + 2, dim=1)
+        read = outputs.float().unflatten(1, (rank + 2, -1))
         middle, reach = LOG_VARIANCE
         return cls(
-            mean=means,
-            factors=_bounded(FIRST_FACTOR * torch.stack(factors, dim=1), LARGEST_FACTOR) / math.sqrt(rank),
-            deviations=torch.exp((middle + _bounded(spreads, reach)) / 2),
+            mean=read[:, 0],
+            factors=_bounded(FIRST_FACTOR * read[:, 2:], LARGEST_FACTOR) / math.sqrt(rank),
+            deviations=torch.exp((middle + _bounded(read[:, 1], reach)) / 2),
         )
 
     def draw(self, numbers: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

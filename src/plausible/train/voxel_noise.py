@@ -23,10 +23,20 @@ def voxel_noise(
     seed: int, place: Place, *, shape: tuple[int, int, int], channels: int, device: str | torch.device = "cpu"
 ) -> torch.Tensor:
     """Noise `c x y z` of the window at a place in an image of this (padded) shape."""
-    counter = torch.arange(channels, device=device)
+    start = _mixed(torch.tensor(_signed(seed + STEP), device=device))
+    return torch.stack([_normal(start, _counter(channel, place, shape, device)) for channel in range(channels)])
+
+
+def _counter(channel: int, place: Place, shape: tuple[int, int, int], device: str | torch.device) -> torch.Tensor:
+    """Number of every voxel of the window among all channels and voxels of the image."""
+    counter = torch.tensor(channel, device=device)
     for part, size in zip(place, shape, strict=True):
         counter = counter[..., None] * size + torch.arange(part.start, part.stop, device=device)
-    bits = _mixed(counter * _signed(STEP) + _mixed(torch.tensor(_signed(seed + STEP), device=device)))
+    return counter
+
+
+def _normal(start: torch.Tensor, counter: torch.Tensor) -> torch.Tensor:
+    bits = _mixed(counter * _signed(STEP) + start)
     length = ((_shifted(bits, 64 - DIGITS) + 0.5) / 2**DIGITS).float()
     angle = (bits & (2**DIGITS - 1)).float() * (2 * math.pi / 2**DIGITS)
     return torch.sqrt(-2 * torch.log(length)) * torch.cos(angle)
