@@ -73,6 +73,7 @@ def test_again_changes_nothing_and_more_members_are_appended(preprocessed):
     more = prepare_deep_ensemble(preprocessed, 4)
     assert more.folds == (5, 6, 7, 8)
     assert splits(preprocessed)[5:] == [FULL] * 4
+    assert prepare_deep_ensemble(preprocessed, 3).folds == (5, 6, 7)
 
 
 def test_order_of_cases_in_an_entry_does_not_matter(preprocessed):
