@@ -151,6 +151,7 @@ def test_absence_can_be_decided():
     choice = choose_by_bayes_risk(members)
     assert not choice.masks.any()
     assert choice.expected_dice == (pytest.approx(0.9),)
+    assert choice.chosen == ("member_0",)  # the empty member itself, not only an empty set of votes
     assert not minimum_bayes_risk(members).probabilities[1].any()
 
 
