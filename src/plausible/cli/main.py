@@ -13,6 +13,7 @@ VERBS: Mapping[str, str] = {
     "demo": "Everything on bundled real data, offline.",
     "doctor": "Check Python, packages, memory, accelerator, output folder and disk.",
     "inspect": "What is in a folder, does it fit together, and what mends it.",
+    "simulate": "Toy images with known uncertainty, as a dataset to train and test on.",
     "train": "Train an ensemble from an nnU-Net raw dataset.",
     "predict": "The members of every image, from a trained model.",
     "draw": "Plausible masks from the soft predictions of any tool.",
