@@ -10,7 +10,9 @@ H. The likelihood is therefore raised to the power r / tr(H⁻¹ J), r being the
 likelihood: Ribatet, Cooley & Davison 2012, arXiv:0911.5357).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -28,25 +30,21 @@ class Curvature:
     Attributes:
         hessian: Hessian of the summed cross-entropy.
         scores: sum of the outer products of the cases' gradients.
-        voxels: how many there were.
     """
 
     hessian: Float[torch.Tensor, "p p"]
     scores: Float[torch.Tensor, "p p"]
-    voxels: float
 
     @classmethod
-    def of(cls, windows: "list[Observed]", *, exclusive: bool) -> "Curvature":
-        """Curvature of one case, from its windows."""
-        hessian = sum(gauss_newton(window, exclusive=exclusive) for window in windows)
-        score = sum(gradient(window, exclusive=exclusive) for window in windows)
-        assert isinstance(hessian, torch.Tensor)
-        assert isinstance(score, torch.Tensor)
-        return cls(hessian, torch.outer(score, score), sum(float(window.share.sum()) for window in windows))
+    def of(cls, windows: Iterable[Observed], *, exclusive: bool) -> "Curvature":
+        """Curvature of one case, from its windows, of which one is in memory at a time."""
+        told = ((gauss_newton(w, exclusive=exclusive), gradient(w, exclusive=exclusive)) for w in windows)
+        hessian, score = reduce(lambda a, b: (a[0] + b[0], a[1] + b[1]), told)
+        return cls(hessian, torch.outer(score, score))
 
     def merge(self, other: "Curvature") -> "Curvature":
         """Curvature of both sets of cases."""
-        return Curvature(self.hessian + other.hessian, self.scores + other.scores, self.voxels + other.voxels)
+        return Curvature(self.hessian + other.hessian, self.scores + other.scores)
 
     def likelihood_weight(self) -> float:
         """Power of the likelihood that makes up for voxels that depend on each other, at most 1."""

@@ -126,7 +126,7 @@ def _fitted(network: Network, layer: str, job: MemberJob) -> Posterior:
 
 
 def _told(network: Network, layer: str, subject: str, job: MemberJob) -> Curvature:
-    windows = list(observe(network, layer, load_case(job.cache, subject), job))
+    windows = observe(network, layer, load_case(job.cache, subject), job)
     return Curvature.of(windows, exclusive=job.classes.exclusive)
 
 

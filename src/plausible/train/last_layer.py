@@ -101,41 +101,40 @@ def observe(network: Network, layer: str, case: PreparedCase, job: MemberJob) ->
     seen: list[torch.Tensor] = []
     module = network.get_submodule(layer)
     hook = module.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    targets = job.classes.encode(np.asarray(case.labels))
     try:
-        for image, target, share in _windows([np.asarray(case.image), targets], job.plan.patch):
+        for image, labels, shares in _windows(case, job.plan.patch):
             with torch.inference_mode(), autocast(job.settings.precision, device=job.device):
-                logits = network.eval()(image.to(job.device))
-            inside = share.flatten() > 0
-            yield Observed(
-                features_of(module, seen.pop().float()).flatten(0, 3)[inside],
-                _as_rows(logits.float())[inside],
-                _as_rows(target.to(job.device))[inside],
-                share.flatten()[inside].to(job.device),
-            )
+                logits = network.eval()(torch.from_numpy(image).float()[None].to(job.device))
+            share = torch.from_numpy(shares).flatten().to(job.device)
+            targets = torch.from_numpy(job.classes.encode(labels)).flatten(1).T.to(job.device)
+            features = features_of(module, seen.pop().float()).flatten(0, 3)
+            inside = share > 0
+            yield Observed(features[inside], logits[0].float().flatten(1).T[inside], targets[inside], share[inside])
     finally:
         hook.remove()
 
 
-def _as_rows(values: Float[torch.Tensor, "1 c x y z"]) -> Float[torch.Tensor, "n c"]:
-    return values[0].flatten(1).T
+def _windows(case: PreparedCase, patch: Voxels) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield image and labels in as few windows as cover them, and the share of each voxel; 0 outside of the image."""
+    image, labels = _padded(case.image, patch), _padded(case.labels[None], patch)
+    axes = [_places(size, edge) for size, edge in zip(case.labels.shape, patch, strict=True)]
+    for (i, x), (j, y), (k, z) in product(*axes):
+        share = x[:, None, None] * y[:, None] * z
+        yield np.array(image[:, i, j, k]), np.array(labels[0, i, j, k]), share
 
 
-def _windows(arrays: list[np.ndarray], patch: Voxels) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Yield both arrays in as few windows as cover them, padded with 0 to at least one, and the share of each voxel."""
-    before = arrays[0].shape[1:]
-    missing = [max(edge - size, 0) for edge, size in zip(patch, before, strict=True)]
-    around = [(room // 2, room - room // 2) for room in missing]
-    padded = [torch.from_numpy(np.pad(array, [(0, 0), *around])).float() for array in arrays]
-    share = torch.from_numpy(np.pad(np.ones(before, dtype=np.float32), around))
-    places = []
-    for axis, (size, edge) in enumerate(zip(share.shape, patch, strict=True)):
-        starts = np.rint(np.linspace(0, size - edge, -(-size // edge))).astype(int)
-        counts = sum(
-            ((np.arange(size) >= start) & (np.arange(size) < start + edge)).astype(np.float32) for start in starts
-        )
-        share = share / torch.as_tensor(counts).reshape([-1 if a == axis else 1 for a in range(3)])
-        places.append([slice(int(start), int(start) + edge) for start in starts])
-    for place in product(*places):
-        image, target = (array[(slice(None), *place)][None] for array in padded)
-        yield image, target, share[place]
+def _padded(array: np.ndarray, patch: Voxels) -> np.ndarray:
+    """Return the array padded with 0 to at least one window, as for prediction."""
+    missing = [max(edge - size, 0) for edge, size in zip(patch, array.shape[1:], strict=True)]
+    return np.pad(array, [(0, 0), *((room // 2, room - room // 2) for room in missing)]) if any(missing) else array
+
+
+def _places(size: int, edge: int) -> list[tuple[slice, np.ndarray]]:
+    """Windows along one axis of an image, and the share of each of their voxels."""
+    length, before = max(size, edge), max(edge - size, 0) // 2
+    starts = [round(start) for start in np.linspace(0, length - edge, -(-length // edge))]
+    share, counts = np.zeros(length, dtype=np.float32), np.zeros(length, dtype=np.float32)
+    share[before : before + size] = 1
+    for start in starts:
+        counts[start : start + edge] += 1
+    return [(slice(start, start + edge), (share / counts)[start : start + edge]) for start in starts]
