@@ -19,6 +19,7 @@ from plausible.evaluate.ambiguity_map import (
     PresenceStatistics,
     normalized_cross_correlation,
     rater_entropy,
+    structures_of,
 )
 from plausible.evaluate.volume_crps import VOLUME_FORECAST_SCORES, VolumeForecast
 from plausible.measure import VOXEL_MEASURES, VoxelStatistics
@@ -70,10 +71,12 @@ class _Found:
 def _walked(members: Members, raters: Members, slab_voxels: int | None, n_threads: int | None) -> _Found:
     structures = members.classes.structures
     alone = members.classes.exclusive and len(structures) > 1
-    asked = (VoxelStatistics, PresenceStatistics) if alone else (VoxelStatistics,)
-    kinds = (*asked, PairwiseOverlap, MemberVolumes)
+    kinds = (VoxelStatistics, PairwiseOverlap, MemberVolumes)
     aligned = replace(raters, slab_axis=members.slab_axis)
-    walks = (walk(each, *kinds, slab_voxels=slab_voxels, n_threads=n_threads) for each in (members, aligned))
+    walks = (
+        walk(each, *kinds, *more, slab_voxels=slab_voxels, n_threads=n_threads)
+        for each, more in ((members, (PresenceStatistics,) if alone else ()), (aligned, ()))
+    )
     overlaps: list[SetOverlap] = []
     volumes: list[tuple[Collected, Collected]] = []
     correlations: dict[tuple[str, str], Correlation] = {}
@@ -96,7 +99,7 @@ def _correlated(
 ) -> Iterator[tuple[tuple[str, str], Correlation]]:
     """Moments of each map in one slab, for each structure and ("") for all together."""
     together = ours[VoxelStatistics], theirs[VoxelStatistics]
-    each = (ours[PresenceStatistics].statistics, theirs[PresenceStatistics].statistics) if alone else together
+    each = (ours[PresenceStatistics].statistics, structures_of(together[1])) if alone else together
     for name in MAPS:
         measured, disagreement = VOXEL_MEASURES[name].function(together[0]), rater_entropy(together[1])
         yield (name, ""), Correlation.of(measured, disagreement)

@@ -113,6 +113,13 @@ def presence_of(member: Member) -> Member:
     return replace(member, probabilities=member.probabilities[1:], classes=regions)
 
 
+def structures_of(raters: VoxelStatistics) -> VoxelStatistics:
+    """Return the shares of raters of each structure of exclusive classes, asked alone; for hard raters that is all."""
+    shares = raters.mean_probability[1:]
+    certain = np.broadcast_to(np.zeros(1, shares.dtype), shares.shape)
+    return VoxelStatistics(raters.n_members, shares, certain, exclusive=False)
+
+
 AmbiguityMap: TypeAlias = Callable[[VoxelStatistics], np.ndarray]
 
 AMBIGUITY_MAPS: Catalogue[AmbiguityMap] = Catalogue("map of rater disagreement")
