@@ -107,3 +107,26 @@ def test_members_of_another_grid_are_refused():
     one, other = (PairwiseOverlap.of(next(iter(rows([1] * n)))) for n in (3, 99))
     with pytest.raises(ValueError, match="same voxels"):
         one.merge(other)
+
+
+def test_two_members_agree_the_same_both_ways_where_a_published_generalised_dice_does_not(geometry, classes):
+    """MONAI takes the weights of the classes, 1 / size², from its second argument alone."""
+    first = [np.zeros(geometry.shape, bool) for _ in range(2)]
+    second = [np.zeros(geometry.shape, bool) for _ in range(2)]
+    first[0][0, :, :5], second[0][0, :, :7] = True, True
+    first[1][2, :2, :2], second[1][2, 1:5, :2] = True, True
+
+    def published(prediction: list[np.ndarray], reference: list[np.ndarray]) -> float:
+        weights = [1 / mask.sum() ** 2 for mask in reference]
+        shared = [2 * w * (a & b).sum() for w, a, b in zip(weights, prediction, reference, strict=True)]
+        sizes = [w * (a.sum() + b.sum()) for w, a, b in zip(weights, prediction, reference, strict=True)]
+        return float(sum(shared) / sum(sizes))
+
+    assert abs(published(first, second) - published(second, first)) > 0.005
+    labels = [a * np.uint8(1) + b * np.uint8(2) for a, b in (first, second)]
+    found = [
+        mean_pairwise_dice(overlap(Members.from_labels(order, geometry=geometry, classes=classes)))[:2]
+        for order in (labels, labels[::-1])
+    ]
+    assert np.array_equal(*found)
+    assert found[0] == pytest.approx([2 * 35 / (35 + 49), 2 * 2 / (4 + 8)])

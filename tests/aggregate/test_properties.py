@@ -55,8 +55,10 @@ TABLE = {
 }
 
 
-def number(name: str, values: np.ndarray, mask: np.ndarray) -> float:
-    geometry = Geometry(values.shape, np.diag([1.0, 1.5, 2.0, 1.0]))
+def number(
+    name: str, values: np.ndarray, mask: np.ndarray, *, spacing_mm: tuple[float, ...] = (1.0, 1.5, 2.0)
+) -> float:
+    geometry = Geometry(values.shape, np.diag([*spacing_mm, 1.0]))
     entropy = ScalarMap("predictive_entropy", values[None].astype(np.float32), geometry, "nat", (0.0, 1.0), "")
     told = AggregationSettings(patch_mm=6.0, thresholds={"predictive_entropy": THRESHOLD})
     masks = CaseMasks(mask[None], mask[None], geometry, ("liver",))
@@ -154,9 +156,11 @@ CONSTANT = (
 
 
 @pytest.mark.parametrize("name", CONSTANT)
-@given(value=st.floats(THRESHOLD, 1, width=32), half=st.integers(1, 6))
-def test_a_constant_is_itself_for_every_object(name, value, half):
-    assert number(name, np.full(SHAPE, value), cube(half)) == pytest.approx(value, rel=1e-6)
+@settings(max_examples=15)
+@given(value=st.floats(THRESHOLD, 1, width=32), half=st.integers(1, 6), thick_mm=st.sampled_from([0.3, 1.0, 9.0]))
+def test_a_constant_is_itself_for_every_object_and_spacing(name, value, half, thick_mm):
+    found = number(name, np.full(SHAPE, value), cube(half), spacing_mm=(0.7, 1.1, thick_mm))
+    assert found == pytest.approx(value, rel=1e-6)
 
 
 @EVERY
