@@ -75,6 +75,13 @@ def test_sides_are_measured_in_mm():
     assert vascular_involvement_degrees(lesion, vessel, spacing_mm=(3.0, 1.0, 1.0), axis=2) == 0
 
 
+def test_a_lesion_drawn_over_the_vessel_touches_its_outline_alone():
+    vessel, over = disk(8), disk(12)
+    for lesion, angle in ((over, 360), (vessel, 0), (vessel | (over & sector(180)), 180)):
+        found = vascular_involvement_degrees(stacked(lesion), stacked(vessel), spacing_mm=(1.0, 1.0, 3.0), axis=2)
+        assert found == pytest.approx(angle, abs=4)
+
+
 def test_without_vessel_or_lesion_there_is_no_angle():
     nothing, vessel = np.zeros((5, 5, 2), bool), np.zeros((5, 5, 2), bool)
     vessel[2, 2] = True
