@@ -14,7 +14,8 @@ code sets it to 0 outside a mask of the organ. There is no such mask here: P and
 
 **The mean comes first.** The best of a few draws decides the likelihood of a patch, which says little as long as the
 mean is wrong everywhere: from the start, the mean had a Dice of 0.01 after 150 iterations. Training therefore begins
-with the loss of the mean and ends with the likelihood alone.
+with the loss of the mean, which keeps half of its weight to the end: the likelihood alone left probabilities too sure.
+That is not in the paper.
 
 Source: Monteiro et al. 2020, arXiv:2006.06015.
 """
@@ -30,8 +31,9 @@ from plausible.train.network import Network, load_weights
 from plausible.train.settings import TrainingSettings
 from plausible.train.voxel_noise import voxel_noise
 
-WARM_UP = 0.5
-"""Share of the iterations in which the loss of the mean (`settings.loss`) gives way to the likelihood, evenly."""
+WARM_UP, MEAN_WEIGHT = 0.5, 0.5
+"""Share of the iterations in which the likelihood comes in, from nothing to all of it, while the loss of the mean
+(`settings.loss`) falls from all of it to this weight."""
 FIRST_FACTOR, LARGEST_FACTOR = 0.1, 10.0
 """Size of the factors where the network's outputs are about 1, as they are at first, and their bound."""
 LOG_VARIANCE = (-4.0, 5.0)
@@ -77,12 +79,12 @@ def channels_of_gaussian(n_classes: int, settings: TrainingSettings) -> int:
 
 
 def negative_log_likelihood(network: Network, step: Step) -> torch.Tensor:
-    """Loss of the batch: the segmentation's likelihood over draws, per voxel; at first that of the mean's."""
+    """Loss of the batch: the segmentation's likelihood over draws, per voxel, and the loss of the mean."""
     settings, exclusive = step.job.settings, step.job.classes.exclusive
     gaussian = LogitGaussian.of(step.forward(network), rank=settings.rank)
     share = min(1.0, step.iteration / (WARM_UP * settings.iterations))
     integrated = integrated_loss(gaussian, step.targets, draws=settings.loss_samples, exclusive=exclusive)
-    return share * integrated + (1 - share) * step.supervised(gaussian.mean)
+    return share * integrated + (1 - share * (1 - MEAN_WEIGHT)) * step.supervised(gaussian.mean)
 
 
 def integrated_loss(gaussian: LogitGaussian, targets: torch.Tensor, *, draws: int, exclusive: bool) -> torch.Tensor:
