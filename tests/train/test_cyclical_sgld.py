@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from plausible.train import TrainingSettings
-from plausible.train.cyclical_sgld import add_noise, freeze_preconditioner, is_cold, set_momentum
-from tests.train.trajectories import digests, predicted, train_interrupted, trained_with
+from plausible.train import TrainingSettings, cyclical_sgld
+from plausible.train.cyclical_sgld import METHOD, add_noise, freeze_preconditioner, is_cold, set_momentum
+from plausible.train.hooks import Training
+from tests.train.trajectories import digests, job_of, predicted, train_interrupted, trained_with
 
 SETTINGS = TrainingSettings(method="cyclical_sgld", iterations=80, keep=2)
 
@@ -64,6 +65,29 @@ def test_only_the_last_quarter_of_each_cycle_is_cold():
     cold = [step for step in range(80) if is_cold(SETTINGS, step)]
     assert cold == [*range(30, 40), *range(70, 80)]
     assert not any(is_cold(replace(SETTINGS, temperature=0.0), step) for step in range(80))
+
+
+def test_each_cold_part_has_a_preconditioner_of_its_own_and_no_momentum(tmp_path, monkeypatch):
+    """Two cycles of eight steps: the last two of each are cold."""
+    monkeypatch.setattr(cyclical_sgld, "observations", lambda cache, subjects: 1000)
+    job = job_of(replace(SETTINGS, iterations=16), tmp_path)
+    network = torch.nn.Module()
+    network.theta = torch.nn.Parameter(torch.ones(5))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.01)
+    training = Training(network, optimiser, METHOD.schedule(optimiser, job.settings), {})
+    momentum, frozen = [], []
+    for step in range(16):
+        momentum.append(optimiser.param_groups[0]["betas"][0])
+        network.theta.grad = torch.full((5,), step + 1.0)
+        optimiser.step()
+        training.iteration += 1
+        METHOD.after_step(training, job)
+        frozen.append(training.memory.get("mean_squares"))
+    assert momentum == ([0.9] * 6 + [0.0] * 2) * 2
+    assert [one is not None for one in frozen] == ([False] * 6 + [True] * 2) * 2
+    assert torch.equal(frozen[6][0], frozen[7][0])
+    assert not torch.equal(frozen[6][0], frozen[14][0])
+    assert torch.equal(optimiser.state[network.theta]["exp_avg_sq"], frozen[15][0])
 
 
 def test_without_temperature_it_is_a_snapshot_ensemble(dataset, tmp_path):
