@@ -16,10 +16,14 @@ RECIPES: tuple[Recipe, ...] = (
     {},
     {"architecture": "residual_dynunet"},
     {"architecture": "segresnet", "loss": "dice_focal"},
-    {"architecture": "residual_unet", "width_factor": 1.5},
-    {"loss": "ce", "width_factor": 1.25},
+    {"loss": "tversky", "width_factor": 1.25},
+    {"architecture": "residual_dynunet", "loss": "dice_focal", "width_factor": 0.75},
 )
-"""Changes to the settings of member 0, 1, ...; further members start again from the first."""
+"""Changes to the settings of member 0, 1, ...; further members start again from the first.
+
+Recipes that learn far more slowly than the first were taken out on validation cases: the residual UNet (Dice 0.40 after
+300 steps on the hippocampus, where the others have 0.82 to 0.87) and cross-entropy alone (0.82).
+"""
 
 ALLOWED = ("architecture", "loss", "width", "width_factor", "learning_rate", "deep_supervision", "method")
 
