@@ -106,3 +106,12 @@ def test_boundary_of_all_structures_runs_between_labels_too(geometry):
     overlapping = CaseMasks(np.stack([masks.any(axis=0), masks[1]]), masks, geometry, ("a", "b"))
     again = boundary_distances(overlapping, region, structure="").reshape(geometry.shape)
     assert np.array_equal(again, distances)
+
+
+def test_a_region_far_from_the_structure_sees_the_boundary_outside_its_box(geometry):
+    """One member sees a voxel four voxels of 0.7 mm from what is predicted: the box of the region ends before."""
+    predicted, ever = np.zeros(geometry.shape, bool), np.zeros(geometry.shape, bool)
+    predicted[0, 3, 5] = ever[4, 3, 5] = True
+    masks = CaseMasks(predicted[None], ever[None], geometry, ("liver",))
+    (region,) = regions_of(masks, ["ever_foreground"])
+    assert boundary_distances(masks, region, structure="liver") == pytest.approx([4 * 0.7], rel=1e-5)
