@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -39,9 +40,7 @@ def written(store) -> list:
 
 def test_members_go_to_the_store_with_what_made_them(model, images, tmp_path):
     seen = []
-    done = predict_study(
-        model, image_study(images, model), tmp_path / "s", on_case=lambda *told: seen.append(told)
-    )
+    done = predict_study(model, image_study(images, model), tmp_path / "s", on_case=lambda *told: seen.append(told))
     assert done.written == (("case_0", 2), ("case_1", 2), ("case_2", 2))
     assert seen == [("case_0", 1, 3), ("case_1", 2, 3), ("case_2", 3, 3)]
     told = json.loads((tmp_path / "s/members.json").read_text())
@@ -64,8 +63,10 @@ def test_a_rerun_keeps_what_is_there_and_other_settings_do_not(model, images, tm
     assert again.written == (("case_0", 0), ("case_1", 1), ("case_2", 0))
     assert again.kept == (("case_0", 2), ("case_1", 1), ("case_2", 2))
     assert content(tmp_path / "s") == before
-    assert predict_case(model, study.case("case_0"), tmp_path / "s", overlap=0.25) == (2, 0)
-    assert predict_case(model, study.case("case_0"), tmp_path / "s", overlap=0.25, overwrite=True) == (2, 0)
+    other = replace(model, overlap=0.25)
+    assert predict_case(other, study.case("case_0"), tmp_path / "s") == (2, 0)
+    assert predict_case(other, study.case("case_0"), tmp_path / "s") == (0, 2)
+    assert predict_case(other, study.case("case_0"), tmp_path / "s", overwrite=True) == (2, 0)
 
 
 def test_another_image_under_the_same_name_is_predicted_again(model, images, tmp_path):

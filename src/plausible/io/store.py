@@ -82,7 +82,8 @@ def write_member(store: Path, member: Member, *, subject: str, key: str = "", st
                 "key": key,
             },
         )
-        array[...] = encode(member.probabilities, stored_as)
+        for channel, values in enumerate(member.probabilities):  # no more than one of them is ever copied
+            array[channel] = encode(values, stored_as)
     return path
 
 

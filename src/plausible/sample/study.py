@@ -101,8 +101,9 @@ def predict_case(
         image = case.image()
         if image is None:
             raise ValueError(f"{case.subject}: no image to predict from")
-        for m, member in zip(missing, model.predict(image, missing, subject=case.subject), strict=True):
-            write_member(store, member, subject=case.subject, key=keys[m], stored_as=stored_as)
+        members = model.predict(image, missing, subject=case.subject)
+        for m in missing:  # no name holds a member while the next one is predicted
+            write_member(store, next(members), subject=case.subject, key=keys[m], stored_as=stored_as)
     return len(missing), len(paths) - len(missing)
 
 

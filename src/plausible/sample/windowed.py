@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32
 
-from plausible.core import Classes, Image, InvalidInput, Member, MemberInfo, Problem
+from plausible.core import Classes, Geometry, Image, InvalidInput, Member, MemberInfo, Problem
 from plausible.sample.sampling import Sampling
+from plausible.sample.source import SegmentationModel
 from plausible.sample.views import UNTOUCHED, View, views_of
 from plausible.train.grid import Grid
 from plausible.train.preprocess import prepare_image, restore, target_shape
@@ -94,14 +95,19 @@ class WindowedModel:
         Raises:
             InvalidInput: E109, another number of channels than the model has; E110, a grid too large to be meant.
         """
-        _check(image, self.channels, self.grid, subject)
+        check_channels(image, self.channels, subject)
+        _check_size(image, self.grid, subject)
         prepared = prepare_image(image, self.grid)
-        for member in chosen:
-            source, view = self._split(member)
-            seen, undo = view.apply(prepared)
-            probabilities = undo(self._probabilities(source, seen))
-            values = restore(probabilities, image.geometry, exclusive=self.classes.exclusive)
-            yield Member(values, image.geometry, self.classes, _seen(source.info, view))
+        for member in chosen:  # no name holds one while the next one is predicted
+            yield self._member(*self._split(member), prepared, image.geometry)
+
+    def _member(
+        self, source: FunctionSource, view: View, prepared: Float32[np.ndarray, "n x y z"], geometry: Geometry
+    ) -> Member:
+        seen, undo = view.apply(prepared)
+        probabilities = undo(self._probabilities(source, seen))
+        values = restore(probabilities, geometry, exclusive=self.classes.exclusive)
+        return Member(values, geometry, self.classes, _seen(source.info, view))
 
     def _split(self, member: int) -> tuple[FunctionSource, View]:
         source, view = divmod(member, len(self.views))
@@ -157,7 +163,7 @@ def draws_of(
     )
 
 
-def predict_members(model: WindowedModel, image: Image, *, subject: str = "") -> Iterator[Member]:
+def predict_members(model: SegmentationModel, image: Image, *, subject: str = "") -> Iterator[Member]:
     """Yield every member of an image, one in memory at a time."""
     return model.predict(image, range(len(model.infos)), subject=subject)
 
@@ -166,7 +172,12 @@ def _seen(info: MemberInfo, view: View) -> MemberInfo:
     return replace(info, id=f"{info.id}.{view.name}", kind="view", view=view.name) if view.name else info
 
 
-def _check(image: Image, channels: tuple[str, ...], grid: Grid, subject: str) -> None:
+def check_channels(image: Image, channels: tuple[str, ...], subject: str) -> None:
+    """Refuse an image with another number of channels than the model has.
+
+    Raises:
+        InvalidInput: E109.
+    """
     if image.values.shape[0] != len(channels):
         raise InvalidInput(
             Problem(
@@ -177,6 +188,9 @@ def _check(image: Image, channels: tuple[str, ...], grid: Grid, subject: str) ->
                 fix=f"give all channels, e.g. {subject or 'CASE'}_0000.nii.gz to _{len(channels) - 1:04d}.nii.gz",
             )
         )
+
+
+def _check_size(image: Image, grid: Grid, subject: str) -> None:
     shape = target_shape(image.geometry, grid.spacing_mm)
     if np.prod(shape, dtype=np.int64) > LARGEST_GRID:
         raise InvalidInput(

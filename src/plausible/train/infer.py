@@ -46,7 +46,7 @@ def window_probabilities(
             logits = function(windows, places)
         return to_probabilities(logits, exclusive=exclusive)
 
-    inputs = torch.from_numpy(np.array(image, dtype=np.float32))[None].to(device)
+    inputs = torch.from_numpy(np.require(image, np.float32, ["C", "W"]))[None].to(device)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="monai")
         warnings.filterwarnings("ignore", category=UserWarning, module="torch")
@@ -55,5 +55,5 @@ def window_probabilities(
         )
     probabilities: np.ndarray = found[0].cpu().numpy()
     if exclusive:
-        probabilities = probabilities / probabilities.sum(axis=0, keepdims=True)
-    return probabilities.clip(0, 1)
+        probabilities /= probabilities.sum(axis=0, keepdims=True)
+    return np.clip(probabilities, 0, 1, out=probabilities)

@@ -29,18 +29,10 @@ def orientation_of(geometry: Geometry) -> Orientation:
 
 
 def turn(array: Num[np.ndarray, "c i j k"], orientation: Orientation) -> Num[np.ndarray, "c x y z"]:
-    """View of an array with its voxel axes turned to left-right, back-front, foot-head."""
+    """View of an array with its voxel axes turned to left-right, back-front, foot-head; writing to it turns back."""
     axes, flips = orientation
     turned = array.transpose(0, *(axis + 1 for axis in axes))
     return turned[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in flips))]
-
-
-def turn_back(array: Num[np.ndarray, "c x y z"], orientation: Orientation) -> Num[np.ndarray, "c i j k"]:
-    """Undo `turn`."""
-    axes, flips = orientation
-    flipped = array[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in flips))]
-    back = np.argsort(axes)
-    return flipped.transpose(0, *(int(axis) + 1 for axis in back))
 
 
 def target_shape(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
@@ -53,11 +45,14 @@ def target_shape(geometry: Geometry, spacing_mm: tuple[float, float, float]) -> 
 
 def prepare_image(image: Image, plan: Grid) -> Float32[np.ndarray, "c x y z"]:
     """Turn, resample and normalise an image as the network wants it."""
-    turned = turn(image.values.astype(np.float32), orientation_of(image.geometry))
+    turned = turn(image.values, orientation_of(image.geometry))
     shape = target_shape(image.geometry, plan.spacing_mm)
     coarse = _coarse_axis(image.geometry, plan.spacing_mm)
-    resampled = [resample(channel, shape, order=3, linear_axis=coarse) for channel in turned]
-    return np.stack([normalise(v, plan, channel=c) for c, v in enumerate(resampled)])
+    prepared = np.empty((len(turned), *shape), dtype=np.float32)
+    for c, channel in enumerate(turned):
+        resampled = resample(channel.astype(np.float32), shape, order=3, linear_axis=coarse)
+        prepared[c] = normalise(resampled, plan, channel=c)
+    return prepared
 
 
 def prepare_labels(
@@ -80,11 +75,14 @@ def restore(
     """Bring probabilities linearly back onto the image's own grid."""
     orientation = orientation_of(geometry)
     i, j, k = (geometry.shape[axis] for axis in orientation[0])
+    restored = np.empty((len(probabilities), *geometry.shape), dtype=np.float32)
+    for turned, channel in zip(turn(restored, orientation), probabilities, strict=True):
+        turned[...] = resample(channel, (i, j, k), order=1)
     if probabilities.shape[1:] != (i, j, k):
-        probabilities = np.stack([resample(channel, (i, j, k), order=1) for channel in probabilities]).clip(0, 1)
+        np.clip(restored, 0, 1, out=restored)
         if exclusive:
-            probabilities = probabilities / probabilities.sum(axis=0, keepdims=True)
-    return np.ascontiguousarray(turn_back(probabilities, orientation), dtype=np.float32)
+            restored /= restored.sum(axis=0, keepdims=True)
+    return restored
 
 
 def resample(
