@@ -34,6 +34,15 @@ def predict(
         typer.Option(help="Choose the rate of inserted dropout on these images (instead of --insert-rate)."),
     ] = None,
     tune_labels: Annotated[Path | None, typer.Option(help="Their label maps, CASE.nii.gz.")] = None,
+    folds: Annotated[
+        list[str] | None, typer.Option(help="Folds of an nnU-Net model, by number or all; every one by default.")
+    ] = None,
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Weights in each fold of an nnU-Net model, e.g. checkpoint_best.pth.")
+    ] = None,
+    trust_bundle: Annotated[
+        bool, typer.Option("--trust-bundle", help="Let the configuration of a MONAI bundle, which is code, run.")
+    ] = False,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
     overwrite: Overwrite = False,
@@ -51,7 +60,15 @@ def predict(
     def run() -> None:
         def opened(sampling: Sampling) -> SegmentationModel:
             return open_model(
-                model, device=device, precision=precision, sampling=sampling, overlap=overlap, batch=batch
+                model,
+                device=device,
+                precision=precision,
+                sampling=sampling,
+                overlap=overlap,
+                batch=batch,
+                folds=folds or (),
+                checkpoint=checkpoint or (),
+                trust_bundle=trust_bundle,
             )
 
         tuned = tune_images is not None or tune_labels is not None

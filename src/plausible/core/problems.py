@@ -50,6 +50,7 @@ PROBLEMS: dict[str, str] = {
     "E503": "model was trained with other settings",
     "E504": "no trained model recognised in this folder",
     "E505": "the model cannot be sampled this way",
+    "E506": "the model runs code that was not trusted",
     "E901": "an optional package is missing",
     "E902": "not enough memory",
     "E903": "output cannot be written",

@@ -1,5 +1,6 @@
 """From a model and an image to members: one function each, for the whole image, streamed to the member store."""
 
+from plausible.sample.export import export_model
 from plausible.sample.model import load_model
 from plausible.sample.recognise import open_model
 from plausible.sample.sampling import Sampling
@@ -12,6 +13,7 @@ __all__ = [
     "Sampling",
     "SegmentationModel",
     "WindowedModel",
+    "export_model",
     "image_study",
     "load_model",
     "open_model",
