@@ -7,10 +7,11 @@ them is a member. An image is preprocessed once, by nnU-Net's own code, which al
 Source: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float16, Float32
@@ -21,6 +22,9 @@ from plausible.sample.nnunet_folder import TrainedFolder, read_folder
 from plausible.sample.nnunet_image import ReadImage, as_read
 from plausible.sample.nnunet_members import NnunetMember, Views, ensemble_name, list_members, mirrorings
 from plausible.sample.nnunet_stock import Prepared, Stock, open_stock
+
+MaskedBy: TypeAlias = Callable[[int], AbstractContextManager[None]]
+"""From the seed of a dropout mask to the block in which it is applied to the network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -34,6 +38,7 @@ class NnunetModel:
         stock: nnU-Net's own code, set up for this model.
         reader: nnU-Net's reader of images, named in `plans.json`.
         described: everything but member and image that decides the bits.
+        dropout: how the masks of members are applied, where they have one.
     """
 
     classes: Classes
@@ -44,6 +49,7 @@ class NnunetModel:
     stock: Stock
     reader: str
     described: Mapping[str, Any]
+    dropout: MaskedBy | None = None
 
     @property
     def infos(self) -> tuple[MemberInfo, ...]:
@@ -53,7 +59,7 @@ class NnunetModel:
     def identity(self, member: int) -> Mapping[str, Any]:
         """Everything but the image that decides the bits of a member."""
         chosen = self.members[member]
-        return {**self.described, "checkpoint": chosen.info.checkpoint, "flip": list(chosen.flip)}
+        return {**self.described, "checkpoint": chosen.info.checkpoint, "flip": list(chosen.flip), "mask": chosen.mask}
 
     def predict(self, image: Image, chosen: Sequence[int], *, subject: str = "") -> Iterator[Member]:
         """Yield the members of these numbers, on the image's own grid; the image is preprocessed once.
@@ -106,7 +112,14 @@ class NnunetModel:
             if member.checkpoint != loaded:
                 self.stock.load(self.checkpoints[member.checkpoint].weights)
                 loaded = member.checkpoint
-            yield self.stock.logits(prepared, flip=member.flip), member
+            with self._masked(member):
+                logits = self.stock.logits(prepared, flip=member.flip)
+            yield logits, member
+
+    def _masked(self, member: NnunetMember) -> AbstractContextManager[None]:
+        if self.dropout is None or member.mask is None:
+            return nullcontext()
+        return self.dropout(member.mask)
 
 
 def load_nnunet_model(

@@ -48,11 +48,13 @@ class NnunetMember:
         checkpoint: number of its file among those of the model.
         flip: spatial axes of the prepared image.
         info: where it comes from.
+        mask: seed of its dropout mask; None leaves nothing out.
     """
 
     checkpoint: int
     flip: tuple[int, ...]
     info: MemberInfo
+    mask: int | None = None
 
 
 def list_members(

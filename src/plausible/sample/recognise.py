@@ -80,30 +80,36 @@ def is_nnunet(model: Path) -> bool:
 def _nnunet(
     model: Path, folds: Sequence[str], checkpoint: Sequence[str], sampling: Sampling, *, overlap: float, device: str
 ) -> SegmentationModel:
-    """nnU-Net's own windows and views: of the samplers it knows mirroring, along the axes it was trained with."""
-    if sampling.sampler not in ((), ("tta",)) or (sampling.sampler and sampling.tta != ("flips",)):
+    """nnU-Net's own windows and views: it mirrors along the axes it was trained with, and takes inserted dropout."""
+    mirrored = "tta" in sampling.sampler
+    if mirrored and sampling.tta != ("flips",):
         raise InvalidInput(
             Problem(
                 code="E505",
                 file=model.name,
-                found=f"sampler {', '.join(sampling.sampler)}, views: {', '.join(sampling.tta)}",
-                expected="no sampler, or tta with flips: nnU-Net's own mirrorings",
+                found=f"views: {', '.join(sampling.tta)}",
+                expected="flips: nnU-Net's own mirrorings",
                 fix="plausible predict MODEL ... --sampler tta --tta flips",
             )
         )
-    if sampling.sampler and sampling.views != Sampling().views:
+    if mirrored and sampling.views != Sampling().views:
         raise ValueError("views: every mirroring that an nnU-Net model was trained with is taken; leave the number out")
     from plausible.sample.nnunet import load_nnunet_model
     from plausible.sample.nnunet_checkpoint import FINAL
 
-    return load_nnunet_model(
+    loaded = load_nnunet_model(
         model,
         folds=tuple("all" if fold == "all" else int(fold) for fold in folds),
         checkpoint=tuple(checkpoint) or FINAL,
-        views="members" if sampling.sampler else "none",
+        views="members" if mirrored else "none",
         tile_step_size=1 - overlap,
         device=device,
     )
+    if "dropout" not in sampling.sampler:
+        return loaded
+    from plausible.sample.nnunet_dropout import with_nnunet_dropout
+
+    return with_nnunet_dropout(loaded, sampling)
 
 
 def _found(model: Path) -> str:
