@@ -6,8 +6,8 @@ DATASET is an nnU-Net raw dataset. Its cases are split by --split-seed into 120 
 rest (45) for the test. Each training gets --iterations optimiser steps in all: one network gets all of them, each of
 five members a fifth. "full" ensembles train each of three networks that long: they show what a method gains when
 training costs nothing. Choices (the rate of inserted dropout) are made on validation cases; test cases are read in the
-last two steps only, as they are and with an artefact each (`samplers_shifts.py`). Run it again after an interruption:
-finished trainings and scores are kept.
+last two steps only, as they are and with an artefact each (`samplers_shifts.py`). --others is a folder of images from
+elsewhere. Run it again after an interruption: finished trainings and scores are kept.
 """
 
 import argparse
@@ -15,23 +15,27 @@ import json
 import multiprocessing
 import resource
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hippocampus_ensemble import split_of
-from samplers_scores import case_scores
+from samplers_scores import accuracy, uncertainty
 from samplers_shifts import shifted
 from samplers_table import tables
 
-from plausible.core import Case, Members
+from plausible.core import Case, Image, Members, Study
 from plausible.io.atomic import write_json
+from plausible.io.images import find_images, read_image
 from plausible.io.raw_dataset import read_dataset
-from plausible.sample import Sampling, load_model
+from plausible.sample import Sampling, WindowedModel, load_model
 from plausible.train import Split, TrainingSettings, train_ensemble
 
 SEEDS_APART = 100
 """Seeds of repetition s start at 100 s, so that no two trainings share one."""
+
+OVERLAP = 0.25
 
 NETWORK = TrainingSettings(width=16, levels=3, patch=(40, 56, 40), precision="bfloat16")
 
@@ -108,7 +112,7 @@ def main() -> None:
         if "predict" in asked.steps:
             for arm in asked.arms:
                 if _is_trained(out, arm, seed):
-                    _in_a_process(_predict, arm, data, out, split, test, seed, asked.draw_device)
+                    _in_a_process(_predict, arm, asked, split, test, seed)
     if "table" in asked.steps:
         print(tables(out, list(ARMS), REFERENCE, TRAININGS_OF, seed=asked.split_seed))
 
@@ -125,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--iterations", type=int, default=1500, help="optimiser steps of each training in all")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="auto", help="of the trainings")
+    parser.add_argument("--others", help="folder of images from elsewhere, CASE_0000.nii.gz")
     parser.add_argument("--draw-device", default="auto", help="of the predictions")
     parser.add_argument("--trainings", nargs="+", choices=list(TRAININGS), default=list(TRAININGS))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
@@ -168,56 +173,72 @@ def _in_a_process(function: Any, *arguments: Any) -> None:
         raise RuntimeError(f"{arguments[0]} ended with {process.exitcode}")
 
 
-def _predict(name: str, data: Path, out: Path, split: Split, test: tuple[str, ...], seed: int, device: str) -> None:
-    arm, study = ARMS[name], read_dataset(data)
+def _predict(name: str, asked: argparse.Namespace, split: Split, test: tuple[str, ...], seed: int) -> None:
+    arm, study, out = ARMS[name], read_dataset(Path(asked.data)), Path(asked.out)
     folder = out / "scores" / f"seed_{seed}" / name.replace(" ", "_")
-    model = load_model(_model(out, arm.training, seed), device=device, sampling=arm.sampling, overlap=0.25)
-    if arm.choose_rate:
-        model = _with_chosen_rate(model, arm, out, study, split, seed, device)
-    if arm.members:
-        per_network = len(model.sources) // sum(source.info.draw in (None, 0) for source in model.sources)
-        model = replace(model, sources=model.sources[: arm.members * per_network])
+    model = _loaded(arm, out, study, split, seed, asked.draw_device)
     for number, subject in enumerate(test):
         for kind in ("iid", "shifted"):
             path = folder / kind / f"{subject}.json"
             if not path.exists():
                 write_json(path, _scored(model, study.case(subject), number, kind))
+    for subject, paths in find_images(Path(asked.others)).items() if asked.others else ():
+        image = read_image(paths, channels=model.channels, subject=subject)
+        write_json(folder / "others" / f"{subject}.json", uncertainty(_members(model, image, subject)))
     write_json(folder / "memory.json", {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
 
 
-def _scored(model: Any, case: Case, number: int, kind: str) -> dict[str, Any]:
+def _loaded(arm: Arm, out: Path, study: Study, split: Split, seed: int, device: str) -> WindowedModel:
+    sampling = arm.sampling
+    if arm.choose_rate:
+        sampling = replace(sampling, insert_rate=_chosen_rate(arm, out, study, split, seed, device))
+    return _opened(arm, out, seed, device, sampling)
+
+
+def _opened(arm: Arm, out: Path, seed: int, device: str, sampling: Sampling) -> WindowedModel:
+    """Return the model of an arm, with as many of its networks as the arm takes."""
+    model = load_model(_model(out, arm.training, seed), device=device, sampling=sampling, overlap=OVERLAP)
+    if not arm.members:
+        return model
+    per_network = len(model.sources) // sum(source.info.draw in (None, 0) for source in model.sources)
+    return replace(model, sources=model.sources[: arm.members * per_network])
+
+
+def _members(model: WindowedModel, image: Image, subject: str) -> Members:
+    members = list(model.predict(image, range(len(model.infos)), subject=subject))
+    return Members.from_arrays(
+        [m.probabilities for m in members],
+        geometry=image.geometry,
+        classes=model.classes,
+        infos=[m.info for m in members],
+    )
+
+
+def _scored(model: WindowedModel, case: Case, number: int, kind: str) -> dict[str, Any]:
     image, raters, artefact = case.image(), case.raters(), ""
     if image is None or raters is None:
         raise ValueError(f"{case.subject} has no image or no reference")
     if kind == "shifted":
         image, artefact = shifted(image, number)
     began, worked = time.monotonic(), time.process_time()
-    members = list(model.predict(image, range(len(model.infos)), subject=case.subject))
+    members = _members(model, image, case.subject)
     seconds, cpu_seconds = time.monotonic() - began, time.process_time() - worked
-    together = Members.from_arrays(
-        [m.probabilities for m in members],
-        geometry=image.geometry,
-        classes=model.classes,
-        infos=[m.info for m in members],
-    )
-    scores = case_scores(together, next(iter(raters)).probabilities, seed=number)
+    scores = {**accuracy(members, next(iter(raters)).probabilities), **uncertainty(members)}
     told = {"subject": case.subject, "artefact": artefact, "members": len(members)}
     return {**told, "seconds": seconds, "cpu_seconds": cpu_seconds, **scores}
 
 
-def _with_chosen_rate(model: Any, arm: Arm, out: Path, study: Any, split: Split, seed: int, device: str) -> Any:
-    """Return the model with the rate of inserted dropout that has the lowest NLL on validation cases."""
-    from plausible.sample.inserted_dropout import choose_insert_rate
+def _chosen_rate(arm: Arm, out: Path, study: Study, split: Split, seed: int, device: str) -> float:
+    """Return the rate of inserted dropout that has the lowest NLL on the first ten validation cases."""
+    from plausible.runs.insert_rate import choose_insert_rate
 
-    path, folder = out / "rates" / f"seed_{seed}.json", _model(out, arm.training, seed)
+    path = out / "rates" / f"seed_{seed}.json"
     if not path.exists():
-        plain = load_model(folder, device=device, overlap=0.25)
-        single = replace(plain, sources=plain.sources[:1])
         cases = replace(study, cases=tuple(study.case(subject) for subject in split.validation[:10]))
-        chosen = choose_insert_rate(single, cases, draws=arm.sampling.draws, seed=seed)
-        write_json(path, {"rate": chosen.rate, "table": [list(row) for row in chosen.table]})
-    rate = json.loads(path.read_text())["rate"]
-    return load_model(folder, device=device, sampling=replace(arm.sampling, insert_rate=rate), overlap=0.25)
+        chosen = choose_insert_rate(partial(_opened, arm, out, seed, device), cases, sampling=arm.sampling)
+        write_json(path, asdict(chosen))
+    rate: float = json.loads(path.read_text())["rate"]
+    return rate
 
 
 if __name__ == "__main__":

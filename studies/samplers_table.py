@@ -10,6 +10,7 @@ from plausible.evaluate import Estimate, area_under_risk_coverage, bootstrap_sta
 
 MEANS = ("Dice", "NSD", "NLL", "Brier", "ECE")
 KINDS = ("iid", "shifted")
+SIGNALS = ("information", "image entropy")
 N_RESAMPLES = 2000
 
 
@@ -118,17 +119,30 @@ def _difference(name: str, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarr
 
 def _shift(out: Path, arms: Sequence[str], seeds: dict[str, list[int]], *, seed: int) -> str:
     lines = [
-        "**Telling shifted images from others** (AUROC, each image once as it is and once with an artefact), with 95 % "
-        "intervals over patients.",
+        "**Telling shifted images from others**: AUROC of the image's mean, each image once as it is and once with an "
+        "artefact, with 95 % intervals over patients; then of images from elsewhere against the test images.",
         "",
-        "| sampler | mutual information | predictive entropy |",
-        "|---|---|---|",
+        "| sampler | information, artefact | entropy, artefact | information, elsewhere | entropy, elsewhere |",
+        "|---|---|---|---|---|",
     ]
     for arm in arms:
         iid, other = (_columns(out, arm, kind, seeds[arm]) for kind in KINDS)
-        cells = [_auroc_cell(iid[name], other[name], seed=seed) for name in ("information", "image entropy")]
+        cells = [_auroc_cell(iid[name], other[name], seed=seed) for name in SIGNALS]
+        cells += _elsewhere(out, arm, iid, seeds[arm])
         lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _elsewhere(out: Path, arm: str, iid: Columns, seeds: Sequence[int]) -> list[str]:
+    """AUROC of the few images from elsewhere, with their number; no interval for so few."""
+    if not all((_folder(out, arm, seed) / "others").is_dir() for seed in seeds):
+        return ["-"] * len(SIGNALS)
+    other, found = _columns(out, arm, "others", seeds), []
+    for name in SIGNALS:
+        known = np.isfinite(iid[name]).all()
+        values = [_auroc(a, b) for a, b in zip(iid[name].T, other[name].T, strict=True)] if known else []
+        found.append(f"{np.mean(values):.3f} (n = {len(other[name])})" if values else "-")
+    return found
 
 
 def _auroc_cell(iid: np.ndarray, other: np.ndarray, *, seed: int) -> str:
