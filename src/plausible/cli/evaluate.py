@@ -6,19 +6,34 @@ from typing import Annotated
 
 import typer
 
+from plausible.cli.compare import compare as compare_folders
 from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
 from plausible.cli.outcome import guarded
 from plausible.cli.records import takes
 from plausible.cli.study_options import StudyOptions
+from plausible.runs.compare_settings import CompareSettings
 from plausible.runs.settings import EvaluateSettings
 
 EXAMPLE = "plausible evaluate -i MEMBERS --references labelsTs -o OUT --tolerance-mm 1"
 
 
-@takes(StudyOptions, EvaluateSettings)
+@takes(StudyOptions, EvaluateSettings, CompareSettings)
 def evaluate(
-    members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
     output: Output,
+    members: Annotated[
+        Path | None, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="RESULTS",
+            help="Compare the results of methods over the same cases instead: --compare A B, folders or NAME=FOLDER.",
+        ),
+    ] = None,
+    others: Annotated[
+        list[str] | None, typer.Argument(metavar="[RESULTS ...]", help="With --compare, further results.")
+    ] = None,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
     overwrite: Overwrite = False,
@@ -29,13 +44,22 @@ def evaluate(
     *,
     options: StudyOptions,
     settings: EvaluateSettings,
+    comparing: CompareSettings,
 ) -> None:
     """Score members and their mean against references: overlap, surfaces, calibration, risk against coverage.
 
-    OUT may hold an assessment; its pages then show the scores too.
+    OUT may hold an assessment; its pages then show the scores too. With --compare A B nothing is scored: what is there
+    of several methods is compared, line by line.
     """
 
     def run() -> None:
+        if compare:
+            told = [*compare, *(others or ())]
+            compare_folders(told, output, settings=comparing, seed=seed, as_json=as_json, dry_run=dry_run)
+            return
+        if members is None or others:
+            raise ValueError("give the members with -i MEMBERS, or results to compare with --compare A B")
+
         from plausible.cli.progress import case_progress
         from plausible.cli.results import finish_run, show_study
         from plausible.runs.evaluate import evaluate_study, referenced

@@ -45,6 +45,7 @@ PROBLEMS: dict[str, str] = {
     "E402": "a patient of the calibration set",
     "E403": "no setting keeps the risk asked for",
     "E404": "calibration cannot be read",
+    "E405": "results that cannot be compared as they are",
     "E501": "dataset cannot be trained on",
     "E502": "model folder is incomplete or not ours",
     "E503": "model was trained with other settings",

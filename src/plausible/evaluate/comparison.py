@@ -28,7 +28,7 @@ from plausible.evaluate.paired import (
     sign_flip_test,
     unit_sums,
 )
-from plausible.evaluate.paired_rows import PairedTable, common_subjects, paired_tables, risk_tables
+from plausible.evaluate.paired_rows import AURC, PairedTable, common_subjects, paired_tables, risk_tables
 from plausible.evaluate.risk_coverage import area_under_risk_coverage, risk_coverage
 
 
@@ -85,6 +85,7 @@ class ComparisonSettings:
     Attributes:
         seed: of the draws and signs.
         patients: patient of each subject, where a patient has several; None if each subject is a patient.
+        measures: compare these only, and adjust p for no others; all if empty.
         confidence: orders the subjects of a risk-coverage curve: MEASURE, or MEASURE:REGION:REDUCTION.
         n_resamples: draws of an interval.
         n_permutations: signs drawn for a test, unless all of them are fewer.
@@ -93,10 +94,15 @@ class ComparisonSettings:
 
     seed: int = 0
     patients: Mapping[str, str] | None = None
+    measures: tuple[str, ...] = ()
     confidence: str = "mean_pairwise_dice"
     n_resamples: int = N_RESAMPLES
     n_permutations: int = N_PERMUTATIONS
     level: float = 0.95
+
+    def wants(self, measure: str) -> bool:
+        """Return whether a measure is compared."""
+        return not self.measures or measure in self.measures
 
     def clusters(self, subjects: Sequence[str]) -> list[Hashable] | None:
         """Patient of each subject; None if each is one.
@@ -132,8 +138,9 @@ def compare_methods(
     lines: list[ComparedLine] = []
     for first, second in combinations(methods, 2):
         pair = {first: methods[first], second: methods[second]}
-        lines += [compare_table(table, settings=chosen) for table in paired_tables(pair)]
-        lines += _areas(pair, chosen)
+        tables = [table for table in paired_tables(pair) if chosen.wants(table.line.measure)]
+        lines += [compare_table(table, settings=chosen) for table in tables]
+        lines += _areas(pair, chosen) if chosen.wants(AURC) else ()
     return _adjusted(lines)
 
 

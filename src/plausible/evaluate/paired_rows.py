@@ -1,8 +1,8 @@
 """Rows of several methods side by side: one table per measure, with a value of each method for each subject.
 
 Rows are paired by subject, structure, measure, region, reduction and reference. Members cannot be paired between
-methods and are averaged first ("single_member"); a subject's raters are averaged over those for which every method has a
-defined value.
+methods and are averaged first ("single_member"); a subject's raters are averaged over those for which every method
+has a defined value.
 """
 
 import math

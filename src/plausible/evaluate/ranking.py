@@ -1,7 +1,8 @@
 """Which method comes first, and would it with other patients? Ranks over bootstrap draws.
 
 In each draw of patients every method gets its mean (or its area under the risk-coverage curve) and methods are ranked,
-1 for the best, equal ones sharing the mean of their ranks. Only subjects of which every method has a defined value count.
+1 for the best, equal ones sharing the mean of their ranks. Subjects of which a method has no defined value are left
+out.
 
 Sources: Wiesenfarth et al. 2021, doi:10.1038/s41598-021-82017-6; Zenk et al. 2025, arXiv:2406.03323.
 """
@@ -15,7 +16,7 @@ from jaxtyping import Bool, Float, Integer
 
 from plausible.core import Score
 from plausible.evaluate.comparison import ComparisonSettings, area, check_enough
-from plausible.evaluate.paired_rows import PairedTable, common_subjects, paired_tables, risk_tables
+from plausible.evaluate.paired_rows import AURC, PairedTable, common_subjects, paired_tables, risk_tables
 
 N_RANK_RESAMPLES = 1_000
 """Draws for ranks: shares to about 0.03, and curves of many methods stay quick."""
@@ -71,10 +72,11 @@ def rank_methods(
     check_enough(common_subjects(methods), chosen)
     found: list[Ranked] = []
     for table in paired_tables(methods):
-        if table.higher_is != "neither":
+        if table.higher_is != "neither" and chosen.wants(table.line.measure):
             known = ~np.isnan(table.values).any(axis=0)
             found += _ranked(table, known, _means(table.values), chosen, n_resamples)
-    for confidences, risks in risk_tables(methods, confidence=chosen.confidence):
+    of_cohort = risk_tables(methods, confidence=chosen.confidence) if chosen.wants(AURC) else ()
+    for confidences, risks in of_cohort:
         known = ~np.isnan(np.concatenate([confidences.values, risks.values])).any(axis=0)
         found += _ranked(risks, known, _areas(confidences.values, risks.values), chosen, n_resamples)
     return tuple(found)

@@ -19,7 +19,7 @@ ENCODING = "utf-8-sig"
 
 def write_rows(path: Path, rows: Iterable[Score]) -> None:
     """Write rows, whole or not at all; numbers keep all their digits."""
-    _write(path, SCORE_COLUMNS, ({**row.to_dict(), "value": _text(row.value)} for row in rows))
+    write_table(path, SCORE_COLUMNS, ({**row.to_dict(), "value": row.value} for row in rows))
 
 
 def read_rows(path: Path) -> list[Score]:
@@ -45,7 +45,7 @@ def read_rows(path: Path) -> list[Score]:
 
 def write_failures(path: Path, failures: Iterable[tuple[str, Problem]]) -> None:
     """Write what could not be done: the stage (such as "assess") and the problem of each case."""
-    _write(path, FAILURE_COLUMNS, ({**problem.to_dict(), "stage": stage} for stage, problem in failures))
+    write_table(path, FAILURE_COLUMNS, ({**problem.to_dict(), "stage": stage} for stage, problem in failures))
 
 
 def read_failures(path: Path) -> list[tuple[str, Problem]]:
@@ -57,16 +57,45 @@ def read_failures(path: Path) -> list[tuple[str, Problem]]:
         return [(row["stage"], Problem(**{name: row[name] for name in kept})) for row in csv.DictReader(file)]
 
 
-def _write(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, object]]) -> None:
+def read_patients(path: Path) -> dict[str, str]:
+    """Read which patient each subject is of: a table with the columns subject and patient.
+
+    Raises:
+        InvalidInput: E305, a column is missing, a name is empty, or a subject has two patients.
+    """
+    found: dict[str, str] = {}
+    try:
+        with path.open(encoding=ENCODING, newline="") as file:
+            for row in csv.DictReader(file):
+                subject, patient = row["subject"].strip(), row["patient"].strip()
+                if not subject or not patient or found.setdefault(subject, patient) != patient:
+                    raise ValueError(f"subject {subject!r}, patient {patient!r}")
+    except (KeyError, ValueError, AttributeError, csv.Error, OSError) as error:
+        raise InvalidInput(
+            Problem(
+                code="E305",
+                file=path.name,
+                found=f"{type(error).__name__}: {error}",
+                expected="a table with the columns subject and patient, one line per subject",
+                fix="write the table with a first line: subject,patient",
+            )
+        ) from error
+    return found
+
+
+def write_table(path: Path, columns: tuple[str, ...], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write a table, whole or not at all; numbers keep all their digits and NaN is an empty field."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
     write_text(path, text.getvalue(), encoding=ENCODING)
 
 
-def _text(value: float) -> str:
-    return "" if math.isnan(value) else repr(float(value))
+def _text(value: object) -> object:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(float(value))
+    return value
 
 
 def _score(row: Mapping[str, str]) -> Score:
