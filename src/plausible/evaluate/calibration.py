@@ -8,7 +8,7 @@ Where the voxels come from decides the number: the background is easy and fills 
 give `within`. Without voxels every score is NaN.
 
 Two errors are called ACE in print. Here `uniform_calibration_error` is the plain mean over bins of equal *width*;
-the one over bins of equal *count* is not offered under that name.
+the one over bins of equal *count* is `adaptive_calibration_error`, in `plausible.evaluate.calibration_binning`.
 
 Sources: Naeini et al. 2015 (ECE); Brier 1950; Kull et al. 2019, arXiv:1910.12656 (class-wise).
 """
@@ -53,7 +53,7 @@ class ReliabilityBins:
                 f"need one bin or more and arrays of one shape: {n_bins}, {confidence.shape}, {correct.shape}"
             )
         flat = confidence.ravel()
-        place = _bin_of(flat, n_bins)
+        place = bin_of(flat, n_bins)
         count = np.bincount(place, minlength=n_bins)
         confident = np.bincount(place, weights=flat, minlength=n_bins)
         right = np.bincount(place, weights=correct.ravel(), minlength=n_bins)
@@ -122,7 +122,7 @@ def top_label_bins(
         n_bins: how many bins.
         within: voxels that count; None counts all.
     """
-    p, y = _chosen(probabilities, within), _chosen(truth, within)
+    p, y = chosen_voxels(probabilities, within), chosen_voxels(truth, within)
     return ReliabilityBins.of(p.max(axis=0), p.argmax(axis=0) == y.argmax(axis=0), n_bins=n_bins)
 
 
@@ -130,7 +130,7 @@ def presence_bins(
     probabilities: Probabilities, truth: Truth, *, channel: int, n_bins: int = N_BINS, within: Region | None = None
 ) -> ReliabilityBins:
     """Bins of one class or region by its own probability: is it present, yes or no."""
-    p, y = _chosen(probabilities, within), _chosen(truth, within)
+    p, y = chosen_voxels(probabilities, within), chosen_voxels(truth, within)
     return ReliabilityBins.of(p[channel], y[channel] > 0.5, n_bins=n_bins)
 
 
@@ -138,7 +138,7 @@ def probability_scores(
     probabilities: Probabilities, truth: Truth, *, within: Region | None = None
 ) -> ProbabilityScores:
     """Sums of the proper scores of exclusive classes."""
-    p, y = _chosen(probabilities, within), _chosen(truth, within)
+    p, y = chosen_voxels(probabilities, within), chosen_voxels(truth, within)
     true_p = np.take_along_axis(p, y.argmax(axis=0)[np.newaxis], axis=0)
     return ProbabilityScores(true_p.size, _log_loss(true_p), float(np.square(p - y).sum(dtype=np.float64)))
 
@@ -147,7 +147,7 @@ def presence_scores(
     probabilities: Probabilities, truth: Truth, *, channel: int, within: Region | None = None
 ) -> ProbabilityScores:
     """Sums of the proper scores of one class or region, as the two classes present and absent."""
-    p, y = _chosen(probabilities, within)[channel], _chosen(truth, within)[channel] > 0.5
+    p, y = chosen_voxels(probabilities, within)[channel], chosen_voxels(truth, within)[channel] > 0.5
     brier = 2 * float(np.square(p - y).sum(dtype=np.float64))
     return ProbabilityScores(p.size, _log_loss(np.where(y, p, 1 - p)), brier)
 
@@ -235,13 +235,13 @@ def _gaps(bins: ReliabilityBins) -> Float[np.ndarray, " b"]:
     return np.asarray(np.abs(np.nan_to_num(bins.accuracy - bins.confidence)))
 
 
-def _bin_of(confidence: np.ndarray, n_bins: int) -> Integer[np.ndarray, " n"]:
+def bin_of(confidence: np.ndarray, n_bins: int) -> Integer[np.ndarray, " n"]:
     """Place of each confidence; edges are rounded as the confidences are, so that a value on an edge goes right."""
     edges = (np.arange(1, n_bins) / n_bins).astype(confidence.dtype)
     return np.searchsorted(edges, confidence, side="right")
 
 
-def _chosen(array: np.ndarray, within: np.ndarray | None) -> np.ndarray:
+def chosen_voxels(array: np.ndarray, within: np.ndarray | None) -> np.ndarray:
     """Channels by voxels that count."""
     return array.reshape(len(array), -1) if within is None else array[:, within]
 
