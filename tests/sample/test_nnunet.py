@@ -167,11 +167,12 @@ def test_nothing_is_printed(build, image, capfd):
     ("break_it", "found", "fix"),
     [
         (lambda f: (f / "plans.json").unlink(), "no plans.json", "nnUNetv2_train"),
-        (lambda f: (f / "fold_1" / "checkpoint_final.pth").unlink(), "no fold_1/checkpoint_final.pth", "--folds 0"),
+        (lambda f: (f / "fold_1" / "checkpoint_final.pth").unlink(), "no fold_1/checkpoint_final.pth", "--folds 0 -i"),
         (lambda f: (f / "fold_0" / "checkpoint_final.pth").write_bytes(b"PK, cut off"), "Error", "copy fold_0/"),
         (lambda f: edit_plans(f, image_reader_writer="Tiff3DIO"), "images read by Tiff3DIO", "--save_probabilities"),
         (lambda f: edit_plans(f, configurations={"2d": {}}), "weights of configuration 3d_fullres", "copy plans.json"),
         (lambda f: edit_checkpoint(f, trainer_name="nnUNetTrainerOther"), "trainer nnUNetTrainerOther", "one trainer"),
+        (lambda f: edit_checkpoint(f, inference_allowed_mirroring_axes=(0,)), "mirrored axes [0]", "one trainer"),
         (lambda f: edit_checkpoint(f, network_weights={}), "Missing key(s)", "copy plans.json and fold_1/"),
         (lambda f: edit_checkpoint(f, init_args=None), "TypeError", "copy fold_1/"),
     ],

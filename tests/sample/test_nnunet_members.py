@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from plausible.sample.nnunet_checkpoint import CheckpointFile, find_checkpoints, found_folds
+from plausible.core import InvalidInput
+from plausible.sample.nnunet_checkpoint import CheckpointFile, find_checkpoints, found_folds, read_checkpoint
 from plausible.sample.nnunet_members import PREPROCESSED, ensemble_name, mirrorings, training_cases, view_name
 
 CASES = [f"case_{number}" for number in range(10)]
@@ -85,3 +86,24 @@ def test_numbered_folds_are_taken_before_fold_all(tmp_path):
     assert found_folds(tmp_path) == (2, 10)
     files = find_checkpoints(tmp_path, folds=["all"], names=["checkpoint_final.pth"])
     assert [file.label for file in files] == ["fold_all"]
+
+
+def test_the_command_for_whole_folds_can_be_run_as_it_stands(tmp_path):
+    for name in ("fold_0", "fold_1", "fold_2"):
+        (tmp_path / name).mkdir()
+    for name in ("fold_0", "fold_2"):
+        (tmp_path / name / "checkpoint_final.pth").touch()
+    with pytest.raises(InvalidInput) as error:
+        find_checkpoints(tmp_path, folds=(), names=["checkpoint_final.pth"])
+    line = f"plausible predict {tmp_path.name} --folds 0 --folds 2 -i IMAGES -o MEMBERS"
+    assert error.value.problem.fix == line
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_training_are_left_out_in_either_order(tmp_path, prefix):
+    torch = pytest.importorskip("torch")
+    (tmp_path / "fold_0").mkdir()
+    content = {"network_weights": {f"{prefix}encoder.module.weight": torch.ones(2)}, "trainer_name": "nnUNetTrainer"}
+    torch.save({**content, "init_args": {"configuration": "2d"}}, tmp_path / "fold_0/checkpoint_final.pth")
+    (file,) = find_checkpoints(tmp_path, folds=(), names=["checkpoint_final.pth"])
+    assert list(read_checkpoint(file).weights) == ["encoder.module.weight"]

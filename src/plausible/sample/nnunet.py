@@ -16,12 +16,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float16, Float32
 
-from plausible.core import Classes, Image, InvalidInput, Member, MemberInfo, Problem, UnfitEnvironment
+from plausible.core import Classes, Image, InvalidInput, Member, MemberInfo, Problem
 from plausible.sample.nnunet_checkpoint import FINAL, Checkpoint, Fold, unusable
 from plausible.sample.nnunet_folder import TrainedFolder, read_folder
 from plausible.sample.nnunet_image import ReadImage, as_read
 from plausible.sample.nnunet_members import NnunetMember, Views, ensemble_name, list_members, mirrorings
 from plausible.sample.nnunet_stock import Prepared, Stock, open_stock
+from plausible.sample.windowed import check_channels
 
 MaskedBy: TypeAlias = Callable[[int], AbstractContextManager[None]]
 """From the seed of a dropout mask to the block in which it is applied to the network."""
@@ -150,7 +151,9 @@ def load_nnunet_model(
         raise ValueError(f"tile_step_size must lie above 0 and up to 1, got {tile_step_size}")
     names = (checkpoint,) if isinstance(checkpoint, str) else tuple(checkpoint)
     trained = read_folder(folder, folds=folds, names=names)
-    chosen_device = _choose_device(device)
+    from plausible.train.device import choose_device
+
+    chosen_device = choose_device(device)
     stock = open_stock(
         trained.plans,
         trained.dataset,
@@ -217,17 +220,8 @@ def _check_weights(folder: Path, trained: TrainedFolder, stock: Stock) -> None:
             ) from error
 
 
-def _check_image(image: Image, *, channels: Sequence[str], subject: str) -> None:
-    if image.values.shape[0] != len(channels):
-        raise InvalidInput(
-            Problem(
-                code="E109",
-                subject=subject,
-                found=f"{image.values.shape[0]} channels: {', '.join(image.channels)}",
-                expected=f"{len(channels)} as in training: {', '.join(channels)}",
-                fix=f"give all channels, e.g. {subject or 'CASE'}_0000.nii.gz to _{len(channels) - 1:04d}.nii.gz",
-            )
-        )
+def _check_image(image: Image, *, channels: tuple[str, ...], subject: str) -> None:
+    check_channels(image, channels, subject)
     if not np.any(image.values):
         raise InvalidInput(
             Problem(
@@ -238,23 +232,3 @@ def _check_image(image: Image, *, channels: Sequence[str], subject: str) -> None
                 fix="export the image again; leave the case out if it is lost",
             )
         )
-
-
-def _choose_device(device: str) -> str:
-    """Resolve "auto" to CUDA where there is one, else the CPU; refuse what this torch cannot use."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UnfitEnvironment(
-            Problem(
-                code="E901",
-                found=f"device {device!r}: {str(error).splitlines()[0]}",
-                expected="cpu, or a device that this torch was built for",
-                fix="-device cpu, or install the torch build of your GPU (pytorch.org/get-started)",
-            )
-        ) from error
-    return device

@@ -5,6 +5,7 @@ file is refused.
 """
 
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def find_checkpoints(model: Path, *, folds: Sequence[Fold], names: Sequence[str]
             model,
             found=f"no {', '.join(missing)}" if missing else "no folder fold_0, fold_1, ... or fold_all",
             expected="in each fold that is asked for, " + " and ".join(names),
-            fix=f"plausible predict {model.name} --folds {' '.join(map(str, whole))}" if whole else TRAIN,
+            fix=_with_folds(model, whole) if whole else TRAIN,
         )
     return tuple(files)
 
@@ -119,9 +120,14 @@ def unusable(model: Path, *, found: str, expected: str, fix: str, file: str = ""
 TRAIN = "nnUNetv2_train DATASET CONFIGURATION FOLD, and give its folder nnUNetTrainer__nnUNetPlans__CONFIGURATION"
 
 
+def _with_folds(model: Path, folds: Sequence[Fold]) -> str:
+    told = " ".join(f"--folds {fold}" for fold in folds)
+    return f"plausible predict {model.name} {told} -i IMAGES -o MEMBERS"
+
+
 def _plain(name: str) -> str:
-    """Name of a tensor without the prefixes that distributed training and torch.compile leave."""
-    return name.removeprefix("module.").removeprefix("_orig_mod.")
+    """Name of a tensor without the prefixes that distributed training and torch.compile leave, in either order."""
+    return re.sub(r"^(?:module\.|_orig_mod\.)+", "", name)
 
 
 def _numpy_numbers() -> list[Any]:

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from plausible.core import Classes, Problem, UnfitEnvironment
+from plausible.core import Classes
+from plausible.train.device import choose_device as choose_device  # noqa: PLC0414
 from plausible.train.plan import Plan
 from plausible.train.settings import LossName, Precision
 
@@ -137,28 +138,6 @@ def supervised_loss(loss: Loss, logits: torch.Tensor, target: torch.Tensor) -> t
 def to_probabilities(logits: torch.Tensor, *, exclusive: bool) -> torch.Tensor:
     """Softmax over the channels, or a sigmoid of each."""
     return torch.softmax(logits.float(), dim=1) if exclusive else torch.sigmoid(logits.float())
-
-
-def choose_device(device: str) -> str:
-    """Resolve "auto" to CUDA where there is one, else the CPU.
-
-    Raises:
-        UnfitEnvironment: E901, a device this installation of torch cannot use.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UnfitEnvironment(
-            Problem(
-                code="E901",
-                found=f"device {device!r}: {str(error).splitlines()[0]}",
-                expected="cpu, or a device that this torch was built for",
-                fix="-device cpu, or install the torch build of your GPU (pytorch.org/get-started)",
-            )
-        ) from error
-    return device
 
 
 def choose_precision(precision: Precision, *, device: str) -> Precision:
