@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from plausible.core import Geometry, Image, InvalidInput, Members
-from plausible.sample import load_model, predict_members
+from plausible.sample import Sampling, load_model, predict_members
+from plausible.sample.model import kinds_in_training
 from plausible.train import train_ensemble
 from plausible.train.preprocess import prepare_image
 from tests.train.conftest import SPLIT
@@ -144,3 +145,24 @@ def test_incomplete_and_foreign_models_are_refused(folder, tmp_path, change):
         load_model(tmp_path / "m")
     assert error.value.problem.code == "E502"
     assert str(tmp_path) not in str(error.value)
+
+
+def test_what_decides_a_member_tells_it_apart(folder, model):
+    known = [json.dumps(dict(model.identity(m)), sort_keys=True) for m in range(2)]
+    assert known[0] != known[1]
+    told = json.loads(known[0])
+    assert told["settings"]["iterations"] == TINY.iterations
+    assert told["classes"]["names"] == ["background", "shell", "core"]
+    assert told["device"] == "cpu"
+    other = load_model(folder, device="cpu", precision="float32", overlap=0.25)
+    assert json.dumps(dict(other.identity(0)), sort_keys=True) != known[0]
+
+
+def test_views_that_are_not_told_are_those_that_training_showed(folder):
+    """The tiny training turns and shades its patches and mirrors none."""
+    views = [info.view for info in load_model(folder, device="cpu", sampling=Sampling(sampler=("tta",))).infos[:8]]
+    assert views[0] == ""
+    assert not any("flip" in view for view in views)
+    assert kinds_in_training(replace(TINY, flip_axes=(0, 1, 2), rotation_deg=0.0)) == ("flips", "intensity")
+    told = Sampling(sampler=("tta",), tta=("flips",), views=2)
+    assert load_model(folder, device="cpu", sampling=told).infos[1].view == "flip_x"

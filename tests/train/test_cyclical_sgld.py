@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from plausible.train import TrainingSettings, cyclical_sgld
+from plausible.train.bayes_by_backprop import observations
 from plausible.train.cyclical_sgld import METHOD, add_noise, freeze_preconditioner, is_cold, set_momentum
 from plausible.train.hooks import Training
 from tests.train.trajectories import digests, job_of, predicted, train_interrupted, trained_with
@@ -69,7 +71,7 @@ def test_only_the_last_quarter_of_each_cycle_is_cold():
 
 def test_each_cold_part_has_a_preconditioner_of_its_own_and_no_momentum(tmp_path, monkeypatch):
     """Two cycles of eight steps: the last two of each are cold."""
-    monkeypatch.setattr(cyclical_sgld, "observations", lambda cache, subjects: 1000)
+    monkeypatch.setattr(cyclical_sgld, "observations", lambda job: 1000)
     job = job_of(replace(SETTINGS, iterations=16), tmp_path)
     network = torch.nn.Module()
     network.theta = torch.nn.Parameter(torch.ones(5))
@@ -130,3 +132,15 @@ def test_members_are_predicted_and_differ(trained, dataset):
     first, second, third = predicted(dataset, trained[1]).values()
     assert abs(first - second).max() > 1e-3
     assert abs(second - third).max() > 1e-3
+
+
+def test_every_region_of_a_voxel_is_an_observation(tmp_path):
+    """The mean loss of regions is a mean over voxels and regions, that of exclusive classes over voxels."""
+    for part, values in (
+        ("image", np.zeros((1, 4, 5, 6))),
+        ("labels", np.zeros((4, 5, 6))),
+        ("places", np.zeros((0, 4))),
+    ):
+        np.save(tmp_path / f"case_0.{part}.npy", values.astype(np.int32 if part != "image" else np.float32))
+    assert observations(job_of(SETTINGS, tmp_path)) == 4 * 5 * 6
+    assert observations(job_of(SETTINGS, tmp_path, exclusive=False)) == 2 * 4 * 5 * 6

@@ -121,6 +121,7 @@ NAMES = [
     ([record(0, rater="a"), record(0, rater="b"), record(1, rater="a"), record(1, rater="b")], "4 (2 raters)"),
     ([record(0), record(1, architecture="SegResNet 8")], "heterogeneous ensemble of 2"),
     ([record(0, settings={"loss": "ce"}), record(1, settings={"loss": "dice"})], "heterogeneous ensemble of 2"),
+    ([record(0, settings={"learning_rate": 1e-3}), record(1, settings={"learning_rate": 2e-3})], "neous ensemble of 2"),
     ([record(0, name="checkpoint_1"), record(0, name="checkpoint_2")], "checkpoint ensemble of 2 (1 training)"),
     ([record(s, name=f"checkpoint_{c}") for s in (0, 1) for c in (1, 2)], "checkpoint ensemble of 4 (2 trainings)"),
     ([record(0, method="swag")], "single member (SWAG)"),
@@ -201,3 +202,20 @@ def test_every_training_method_says_where_it_comes_from():
         assert method.summary.endswith(".")
         assert any(mark in method.source for mark in ("arXiv", "doi"))
         assert method.load() is method.load()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kl_weight": -1.0}, "kl_weight must be at least 0, got -1"),
+        ({"temperature": -1.0}, "temperature must be at least 0"),
+        ({"prior_sd": 0.0}, "prior_sd must be above 0"),
+        ({"dropout_rate": 1.0}, r"dropout_rate must lie in \[0, 1\)"),
+        ({"rank": 0}, "rank must be at least 1"),
+        ({"flip_axes": (3,)}, "flip_axes must be among 0, 1, 2"),
+        ({"deep_supervision": True, "architecture": "segresnet"}, "segresnet has no heads"),
+    ],
+)
+def test_settings_out_of_range_are_named(changed, said):
+    with pytest.raises(ValueError, match=said):
+        replace(TINY, **changed)

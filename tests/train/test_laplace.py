@@ -104,6 +104,15 @@ def test_independent_voxels_count_fully_and_copies_count_once(exclusive):
     torch.testing.assert_close(thrice.hessian, 3 * once.hessian)
 
 
+def test_a_slope_that_all_cases_share_does_not_count_as_their_difference():
+    """Weights that are not at the optimum of the cross-entropy: scores have a mean, and J is their spread about it."""
+    scores = [torch.tensor([3.0, 1.0]), torch.tensor([5.0, 1.0]), torch.tensor([4.0, 4.0])]
+    parts = [Curvature(torch.eye(2).double(), torch.outer(s, s).double(), s.double()) for s in scores]
+    together = parts[0].merge(parts[1]).merge(parts[2])
+    expected = 3 * torch.cov(torch.stack(scores).double().T)
+    torch.testing.assert_close(together.spread, expected)
+
+
 def test_evidence_of_a_linear_gaussian_model():
     x = torch.randn(30, 4, generator=generator(), dtype=torch.float64)
     y = x @ torch.tensor([1.0, -0.5, 0.3, 0.0], dtype=torch.float64)

@@ -3,15 +3,16 @@
 import io
 import pickle
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from plausible.core import missing_extra, sha256_of
-from plausible.sample.sampling import Sampling
+from plausible.sample.sampling import VIEW_KINDS, Sampling
 from plausible.sample.windowed import FunctionSource, WindowedModel, draws_of, sampled
 from plausible.train.member_record import MemberRecord
 from plausible.train.methods import METHODS
 from plausible.train.model import ModelInfo, read_model, unusable_model
-from plausible.train.settings import Precision
+from plausible.train.settings import Precision, TrainingSettings
 
 
 def load_model(
@@ -37,8 +38,8 @@ def load_model(
         InvalidInput: E502, the folder is incomplete, not ours, or weights are not those that `model.json` names.
         UnfitEnvironment: E901, torch or MONAI or the device is missing.
     """
-    sampling = sampling or Sampling()
     info = read_model(model)
+    sampling = _with_kinds(sampling or Sampling(), info)
     try:
         from plausible.train.network import choose_device, choose_precision
     except ImportError as error:
@@ -65,6 +66,7 @@ def _sources(model: Path, info: ModelInfo, sampling: Sampling, *, device: str) -
 
 
 def _source(model: Path, info: ModelInfo, record: MemberRecord, *, device: str) -> FunctionSource:
+    import monai
     import torch
 
     from plausible.train.network import build_network
@@ -78,8 +80,31 @@ def _source(model: Path, info: ModelInfo, record: MemberRecord, *, device: str) 
         functions = method.functions(network, weights, settings)
     except (ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
         raise unusable_model(model, f"{record.weights}: {error}") from error
-    identity = {"plan": plan.to_dict(), "weights": record.weights_sha256, "method": record.method}
+    identity = {
+        "plan": plan.to_dict(),
+        "weights": record.weights_sha256,
+        "method": record.method,
+        "settings": asdict(settings),
+        "monai": monai.__version__,
+        "torch": torch.__version__,
+    }
     return FunctionSource(record.info, functions, identity, plan.patch, network=network)
+
+
+def _with_kinds(sampling: Sampling, info: ModelInfo) -> Sampling:
+    """Where no kinds of views are told, take those that every network has seen in training."""
+    seen = [set(kinds_in_training(record.training_settings)) for record in info.members]
+    return replace(sampling, tta=sampling.tta or tuple(kind for kind in VIEW_KINDS if all(kind in s for s in seen)))
+
+
+def kinds_in_training(settings: TrainingSettings) -> tuple[str, ...]:
+    """Kinds of views that augmentation showed a network; mirroring only if it was mirrored along every axis."""
+    shown = {
+        "flips": set(settings.flip_axes) == {0, 1, 2},
+        "rotations": settings.rotation_deg > 0,
+        "intensity": settings.noise + settings.brightness + settings.gamma > 0,
+    }
+    return tuple(kind for kind, there in shown.items() if there)
 
 
 def _weights(model: Path, record: MemberRecord) -> bytes:

@@ -82,7 +82,7 @@ def _nnunet(
 ) -> SegmentationModel:
     """nnU-Net's own windows and views: it mirrors along the axes it was trained with, and takes inserted dropout."""
     mirrored = "tta" in sampling.sampler
-    if mirrored and sampling.tta != ("flips",):
+    if mirrored and sampling.tta not in ((), ("flips",)):
         raise InvalidInput(
             Problem(
                 code="E505",

@@ -16,7 +16,8 @@ class Sampling:
         sampler: "tta": members from views of the image. "dropout": members from dropout inserted into a network that
             was trained without. Both may be given; neither takes the model as it was trained.
         draws: functions drawn from each network that gives many (MC dropout, SWAG, inserted dropout, ...).
-        tta: kinds of views; every one is undone exactly after prediction.
+        tta: kinds of views, undone after prediction; none takes those that training showed the network, or flips where
+            that is not known.
         views: number of views, the untouched image first.
         insert_rate: share of the channels that inserted dropout leaves out.
         insert_at: names of the modules it is inserted after, with wildcards; none takes those known for the network.
@@ -25,7 +26,7 @@ class Sampling:
 
     sampler: tuple[str, ...] = ()
     draws: int = 10
-    tta: tuple[str, ...] = ("flips",)
+    tta: tuple[str, ...] = ()
     views: int = 8
     insert_rate: float = 0.1
     insert_at: tuple[str, ...] = ()
@@ -42,8 +43,6 @@ class Sampling:
                 raise ValueError(f"{name} must be among {', '.join(known)}, got {', '.join(told)}")
         if len(set(self.sampler)) < len(self.sampler):
             raise ValueError(f"each sampler is given once, got {', '.join(self.sampler)}")
-        if "tta" in self.sampler and not self.tta:
-            raise ValueError("test-time augmentation needs at least one kind of views (tta)")
 
     def seed_of(self, network: int, draw: int) -> int:
         """Seed of one draw of one network; other networks and draws have others."""

@@ -6,7 +6,7 @@ probabilities nor logits: their disagreement is what everything later reads.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,13 +87,15 @@ class WindowedModel:
             "view": view.name,
             "overlap": self.overlap,
             "precision": self.precision,
+            "device": self.device.split(":", maxsplit=1)[0],
+            "classes": asdict(self.classes),
         }
 
     def predict(self, image: Image, chosen: Sequence[int], *, subject: str = "") -> Iterator[Member]:
         """Yield the members of these numbers, one in memory at a time; the image is prepared once.
 
         Raises:
-            InvalidInput: E109, another number of channels than the model has; E110, a grid too large to be meant.
+            InvalidInput: E109, another number of channels than the model has; E206, a grid too large to be meant.
         """
         check_channels(image, self.channels, subject)
         _check_size(image, self.grid, subject)
@@ -142,7 +144,7 @@ def sampled(model: WindowedModel, sampling: Sampling) -> WindowedModel:
 
         model = with_dropout(model, sampling)
     if "tta" in sampling.sampler:
-        views = views_of(sampling, spacing_mm=model.grid.spacing_mm)
+        views = views_of(replace(sampling, tta=sampling.tta or ("flips",)), spacing_mm=model.grid.spacing_mm)
         model = replace(model, views=views, ensemble=f"{model.ensemble} x {len(views)} views")
     return model
 

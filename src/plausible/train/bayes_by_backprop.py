@@ -26,6 +26,7 @@ import torch
 from plausible.train.cache import load_case
 from plausible.train.gaussian_weights import GaussianWeights, Noise
 from plausible.train.hooks import Function, Functions, Method, Step, Weights
+from plausible.train.job import MemberJob
 from plausible.train.network import Network, load_weights
 from plausible.train.settings import TrainingSettings
 
@@ -53,7 +54,7 @@ def parameter_groups(network: Network, settings: TrainingSettings) -> Iterable[A
 def negative_elbo(network: Network, step: Step) -> torch.Tensor:
     """Loss of the batch with drawn weights, plus the batch's share of the KL divergence."""
     settings = step.job.settings
-    n = observations(step.job.cache, step.job.split.train)
+    n = observations(step.job)
     loss = step.supervised(drawn_outputs(network, step))
     return loss + settings.kl_weight / n * network.kl_divergence(prior_sd=settings.prior_sd)
 
@@ -76,9 +77,14 @@ def antithetic(network: GaussianWeights, n: int) -> Iterator[Noise]:
         yield noise
 
 
+def observations(job: MemberJob) -> int:
+    """What the mean loss is a mean over: voxels of the training images on the network's grid, of regions one each."""
+    answers = 1 if job.classes.exclusive else len(job.classes.names)
+    return answers * _voxels(job.cache, job.split.train)
+
+
 @lru_cache(maxsize=8)
-def observations(cache: Path, subjects: tuple[str, ...]) -> int:
-    """Voxels of the training images on the network's grid."""
+def _voxels(cache: Path, subjects: tuple[str, ...]) -> int:
     return sum(load_case(cache, subject).labels.size for subject in subjects)
 
 

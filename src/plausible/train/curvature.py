@@ -30,27 +30,44 @@ class Curvature:
     Attributes:
         hessian: Hessian of the summed cross-entropy.
         scores: sum of the outer products of the cases' gradients.
+        total: sum of the cases' gradients; not 0, for the weights were trained with Dice too.
+        cases: number of cases.
     """
 
     hessian: Float[torch.Tensor, "p p"]
     scores: Float[torch.Tensor, "p p"]
+    total: Float[torch.Tensor, " p"]
+    cases: int = 1
 
     @classmethod
     def of(cls, windows: Iterable[Observed], *, exclusive: bool) -> "Curvature":
         """Curvature of one case, from its windows, of which one is in memory at a time."""
         told = ((gauss_newton(w, exclusive=exclusive), gradient(w, exclusive=exclusive)) for w in windows)
         hessian, score = reduce(lambda a, b: (a[0] + b[0], a[1] + b[1]), told)
-        return cls(hessian, torch.outer(score, score))
+        return cls(hessian, torch.outer(score, score), score)
 
     def merge(self, other: "Curvature") -> "Curvature":
         """Curvature of both sets of cases."""
-        return Curvature(self.hessian + other.hessian, self.scores + other.scores)
+        return Curvature(
+            self.hessian + other.hessian,
+            self.scores + other.scores,
+            self.total + other.total,
+            self.cases + other.cases,
+        )
+
+    @property
+    def spread(self) -> Float[torch.Tensor, "p p"]:
+        """Scores about their mean, as if it were known: J of so many cases."""
+        if self.cases == 1:
+            return self.scores
+        about = self.scores - torch.outer(self.total, self.total) / self.cases
+        return about * self.cases / (self.cases - 1)
 
     def likelihood_weight(self) -> float:
         """Power of the likelihood that makes up for voxels that depend on each other, at most 1."""
         values, vectors = torch.linalg.eigh(self.hessian)
         told = values > FLAT * values[-1]
-        along = ((vectors.T @ self.scores) * vectors.T).sum(dim=1)
+        along = ((vectors.T @ self.spread) * vectors.T).sum(dim=1)
         return min(1.0, float(told.sum() / (along[told] / values[told]).sum()))
 
 

@@ -36,13 +36,7 @@ MOMENTUM, FROZEN = 0.9, "mean_squares"
 
 
 def schedule(optimiser: Any, settings: TrainingSettings) -> Any:
-    """Return one cosine cycle for each sample.
-
-    Raises:
-        ValueError: the temperature is negative.
-    """
-    if settings.temperature < 0:
-        raise ValueError(f"temperature must be at least 0, got {settings.temperature}")
+    """Return one cosine cycle for each sample."""
     return cyclic_cosine(optimiser, settings)
 
 
@@ -50,7 +44,7 @@ def step_and_collect(training: Training, job: MemberJob) -> None:
     """Add noise in the cold part of a cycle; copy the weights at its end."""
     settings, step = job.settings, training.iteration - 1
     if is_cold(settings, step):
-        temperature = settings.temperature / observations(job.cache, job.split.train)
+        temperature = settings.temperature / observations(job)
         freeze_preconditioner(training.optimiser, training.memory)
         add_noise(training.optimiser, share=cyclic_share(settings, step), temperature=temperature)
     else:

@@ -171,7 +171,7 @@ def laplace_functions(network: Network, weights: Weights, settings: TrainingSett
     extra = {f"{layers[0]}.{name}" for name in (FACTOR, PRIOR, WEIGHT)}
     load_weights(network, {name: tensor for name, tensor in weights.items() if name not in extra})
     mean = matrix_of(network.get_submodule(layers[0]))
-    return LaplaceFunctions(network, layers[0], mean, weights[f"{layers[0]}.{FACTOR}"])
+    return LaplaceFunctions(network, layers[0], mean, weights[f"{layers[0]}.{FACTOR}"].to(mean.device))
 
 
 METHOD = Method(finish=fit, functions=laplace_functions)

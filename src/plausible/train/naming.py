@@ -1,5 +1,6 @@
 """What members are together, from what each of them saw; a name is never typed in."""
 
+import json
 from collections.abc import Callable, Sequence
 
 from plausible.train.member_record import MemberRecord
@@ -39,8 +40,8 @@ def _same_cases(members: Records) -> bool:
 
 
 def _networks(members: Records) -> int:
-    """How many recipes there are: architecture and loss."""
-    return len({(record.architecture, str(record.settings.get("loss", ""))) for record in members})
+    """How many recipes there are: network, and whatever else the settings differ in."""
+    return len({(r.architecture, json.dumps(dict(r.settings), sort_keys=True, default=list)) for r in members})
 
 
 def _raters(members: Records) -> int:

@@ -1,7 +1,8 @@
 """Settings of a training, all in one frozen record that is written into the model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from plausible.train.methods import MethodName
 
@@ -94,32 +95,26 @@ class TrainingSettings:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in (
-            "iterations",
-            "batch",
-            "width",
-            "patch_voxels",
-            "checkpoint_every",
-            "rank",
-            "loss_samples",
-            "keep",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for names, fits, expected in RANGES:
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise ValueError(f"{name} must {expected}, got {getattr(self, name)}")
         if self.patience and not self.validate_every:
             raise ValueError("early stopping (patience) needs validate_every above 0")
         if self.deep_supervision and self.architecture not in ("dynunet", "residual_dynunet"):
             raise ValueError(f"{self.architecture} has no heads for deep supervision")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        for name in ("prior_sd", "initial_sd", "constant_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"dropout_rate must lie in [0, 1), got {self.dropout_rate}")
-        if not 0 <= self.keep_from < 1:
-            raise ValueError(f"keep_from must lie in [0, 1), got {self.keep_from}")
-        if not 0 < self.warmup < 1:
-            raise ValueError(f"warmup must lie between 0 and 1, got {self.warmup}")
-        if not set(self.flip_axes) <= {0, 1, 2}:
-            raise ValueError(f"flip_axes must be among 0, 1, 2, got {self.flip_axes}")
+
+
+RANGES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        ("iterations", "batch", "width", "patch_voxels", "checkpoint_every", "rank", "loss_samples", "keep"),
+        lambda value: value >= 1,
+        "be at least 1",
+    ),
+    (("kl_weight", "temperature"), lambda value: value >= 0, "be at least 0"),
+    (("prior_sd", "initial_sd", "constant_rate"), lambda value: value > 0, "be above 0"),
+    (("dropout_rate", "keep_from", "ema_decay"), lambda value: 0 <= value < 1, "lie in [0, 1)"),
+    (("warmup",), lambda value: 0 < value < 1, "lie between 0 and 1"),
+    (("flip_axes",), lambda value: set(value) <= {0, 1, 2}, "be among 0, 1, 2"),
+)
+"""Settings, what they must fulfil, and how it is said."""

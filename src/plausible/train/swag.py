@@ -87,7 +87,7 @@ class SwagFunctions:
 
     network: Network
     mean: Weights
-    sd: Weights
+    sd: Weights  # in units of UNIT, as stored
     deviations: Weights
 
     def draw(self, seed: int | None, *, shape: tuple[int, int, int]) -> Function:
@@ -104,8 +104,8 @@ class SwagFunctions:
         drawn = {}
         for name, mean in self.mean.items():
             own = torch.randn(mean.shape, generator=generator) / math.sqrt(2)
-            along = torch.tensordot(shared.to(mean.device), self.deviations[name], dims=1)
-            drawn[name] = mean + self.sd[name] * own.to(mean.device) + along
+            along = torch.tensordot(shared.to(mean.device), self.deviations[name].float(), dims=1)
+            drawn[name] = mean.float() + UNIT * (self.sd[name].float() * own.to(mean.device) + along)
         return drawn
 
 
@@ -117,13 +117,12 @@ def swag_functions(network: Network, weights: Weights, settings: TrainingSetting
     """
     mean, sd, deviations = (_part(weights, part) for part in ("mean", "sd", "deviations"))
     load_weights(network, mean)
-    units = [{name: values * UNIT for name, values in part.items()} for part in (sd, deviations)]
-    return SwagFunctions(network, mean, *units)
+    return SwagFunctions(network, mean, sd, deviations)
 
 
 def _part(weights: Weights, part: str) -> dict[str, torch.Tensor]:
     start = f"{part}."
-    return {name.removeprefix(start): v.float() for name, v in weights.items() if name.startswith(start)}
+    return {name.removeprefix(start): v for name, v in weights.items() if name.startswith(start)}
 
 
 METHOD = Method(schedule=schedule, after_step=collect, finish=keep, functions=swag_functions)
