@@ -185,7 +185,14 @@ def _predict(name: str, asked: argparse.Namespace, split: Split, test: tuple[str
     for subject, paths in find_images(Path(asked.others)).items() if asked.others else ():
         image = read_image(paths, channels=model.channels, subject=subject)
         write_json(folder / "others" / f"{subject}.json", uncertainty(_members(model, image, subject)))
-    write_json(folder / "memory.json", {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
+    before = read_json(folder / "memory.json").get("peak_mb", 0.0)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    write_json(folder / "memory.json", {"peak_mb": max(before, peak)})  # a run that was continued does less
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Content of a JSON file; nothing if it is not there."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def _loaded(arm: Arm, out: Path, study: Study, split: Split, seed: int, device: str) -> WindowedModel:

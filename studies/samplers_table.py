@@ -1,4 +1,4 @@
-"""Tables of the samplers' study: scores of each arm, and differences to the deep ensemble, over patients and seeds."""
+"""Tables of the samplers' study: scores of each arm, and differences to the deep ensemble, over cases and seeds."""
 
 import json
 from collections.abc import Sequence
@@ -12,23 +12,29 @@ MEANS = ("Dice", "NSD", "NLL", "Brier", "ECE")
 KINDS = ("iid", "shifted")
 SIGNALS = ("information", "image entropy")
 N_RESAMPLES = 2000
+LEAST = -1e9
+"""Confidence in a case of which nothing can be said."""
 
 
 def tables(out: Path, arms: Sequence[str], reference: str, trainings: dict[str, tuple[str, int]], *, seed: int) -> str:
     """Return the tables as Markdown; an arm that was not run is left out."""
-    seeds = {arm: _seeds(out, arm) for arm in arms}
+    done = {arm: _seeds(out, arm) for arm in arms}
+    if not done[reference]:
+        raise ValueError(f"{reference}, which the others are compared with, has not been predicted yet")
+    seeds = {arm: [s for s in done[arm] if s in done[reference]] for arm in arms}  # only seeds that both have
     arms = [arm for arm in arms if seeds[arm]]
     parts = []
     for kind in KINDS:
         columns = {arm: _columns(out, arm, kind, seeds[arm]) for arm in arms}
-        parts.append(_scores(columns, reference, kind, {arm: len(seeds[arm]) for arm in arms}, seed=seed))
+        base = {arm: _columns(out, reference, kind, seeds[arm]) for arm in arms}
+        parts.append(_scores(columns, base, reference, kind, {arm: len(seeds[arm]) for arm in arms}, seed=seed))
     parts.append(_shift(out, arms, seeds, seed=seed))
     parts.append(_cost(out, arms, seeds, trainings))
     return "\n\n".join(parts)
 
 
 Columns = dict[str, np.ndarray]
-"""By measure: patients x seeds."""
+"""By measure: cases x seeds."""
 
 
 def _folder(out: Path, arm: str, seed: int) -> Path:
@@ -53,16 +59,20 @@ def _columns(out: Path, arm: str, kind: str, seeds: Sequence[int]) -> Columns:
 
 
 def _aurc(confidence: np.ndarray, dice: np.ndarray) -> float:
-    """Mean over seeds of the area under the curve of 1 - Dice; NaN where there is no confidence."""
-    if not np.isfinite(confidence).all():
+    """Mean over seeds of the area under the curve of 1 - Dice; NaN where no case has a confidence.
+
+    A case in which nothing was predicted, so that nothing can be said of it, is the least confident.
+    """
+    if not np.isfinite(confidence).any():
         return float("nan")
+    confidence = np.where(np.isfinite(confidence), confidence, LEAST)
     return float(
         np.mean([area_under_risk_coverage(risk_coverage(c, 1 - d)) for c, d in zip(confidence.T, dice.T, strict=True)])
     )
 
 
 def _statistics(columns: Columns) -> dict[str, tuple[np.ndarray, ...]]:
-    """What each column of the table is made of, per patient."""
+    """What each column of the table is made of, per case."""
     means = {name: (columns[name],) for name in MEANS}
     return {
         **means,
@@ -80,14 +90,14 @@ def _scores(columns: dict[str, Columns], reference: str, kind: str, n_seeds: dic
     names = list(next(iter(made.values())))
     n = len(next(iter(columns.values()))["Dice"])
     lines = [
-        f"**{kind}, n = {n} patients.** Mean; in brackets the difference to the {reference} with its 95 % interval "
-        "(paired BCa bootstrap over patients, seeds averaged).",
+        f"**{kind}, n = {n} cases.** Mean; in brackets the difference to the {reference} of the same seeds, with its "
+        "95 % interval (paired BCa bootstrap over cases, for these networks).",
         "",
         f"| sampler | seeds | {' | '.join(names)} |",
         "|---|---|" + "---|" * len(names),
     ]
     for arm, found in made.items():
-        cells = [_cell(name, found[name], made[reference][name], arm == reference, seed=seed) for name in names]
+        cells = [_cell(name, found[name], theirs[arm][name], arm == reference, seed=seed) for name in names]
         lines.append(f"| {arm} | {n_seeds[arm]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -105,7 +115,7 @@ def _cell(
 
 
 def _difference(name: str, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], *, seed: int) -> Estimate:
-    """Bootstrap over patients: a draw takes the same patients of both arms, with all their seeds."""
+    """Bootstrap over cases: a draw takes the same patients of both arms, with all their seeds."""
     parts = len(ours)
     patients = np.arange(len(ours[0]), dtype=float)
 
@@ -120,7 +130,7 @@ def _difference(name: str, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarr
 def _shift(out: Path, arms: Sequence[str], seeds: dict[str, list[int]], *, seed: int) -> str:
     lines = [
         "**Telling shifted images from others**: AUROC of the image's mean, each image once as it is and once with an "
-        "artefact, with 95 % intervals over patients; then of images from elsewhere against the test images.",
+        "artefact, with 95 % intervals over cases; then of images from elsewhere against the test images.",
         "",
         "| sampler | information, artefact | entropy, artefact | information, elsewhere | entropy, elsewhere |",
         "|---|---|---|---|---|",

@@ -95,3 +95,27 @@ def test_tables_take_the_seeds_together(tmp_path):
     write_scores(tmp_path, "deep", shift=-0.02, seed=1)
     shown = tables(tmp_path, ["deep"], "deep", {"deep": ("deep", 0)}, seed=0)
     assert "| deep | 2 | 0.8350 |" in shown
+
+
+def test_differences_take_the_seeds_that_both_have(tmp_path):
+    for seed, shift in ((0, 0.0), (1, -0.2)):
+        write_scores(tmp_path, "deep", shift=shift, seed=seed)
+    write_scores(tmp_path, "worse", shift=-0.05)
+    shown = tables(tmp_path, ["worse", "deep"], "deep", {"worse": ("worse", 0), "deep": ("deep", 0)}, seed=0)
+    assert "| worse | 1 | 0.7950 (-0.0500; -0.0500 to -0.0500)" in shown
+    with pytest.raises(ValueError, match="absent, which the others are compared with"):
+        tables(tmp_path, ["deep", "absent"], "absent", {"deep": ("deep", 0)}, seed=0)
+
+
+def test_a_case_without_a_prediction_is_the_least_confident(tmp_path):
+    write_scores(tmp_path, "deep", shift=0.0)
+    for arm, lost in (("first", 0), ("last", 11)):
+        write_scores(tmp_path, arm, shift=0.0)
+        path = tmp_path / "scores/seed_0" / arm / f"iid/case_{lost:02d}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "agreement": None, "entropy": None}))
+    trainings = {arm: (arm, 0) for arm in ("deep", "first", "last")}
+    shown = tables(tmp_path, list(trainings), "deep", trainings, seed=0)
+    rows = {arm: next(line for line in shown.splitlines() if line.startswith(f"| {arm} |")) for arm in trainings}
+    aurc = {arm: float(row.split("|")[8].split()[0]) for arm, row in rows.items()}
+    assert aurc["last"] == aurc["deep"]  # the worst case was the least confident already
+    assert aurc["first"] > aurc["deep"]
