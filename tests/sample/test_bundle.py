@@ -109,7 +109,10 @@ def test_members_are_those_of_the_bundles_own_pipeline(tmp_path, case):
     model = open_model(folder, device="cpu", precision="float32", trust_bundle=True)
     given = read_image([case], channels=("T1",), subject="case")
     members = list(predict_members(model, given))
-    assert len(members) == 2
+    assert [(info.kind, info.source) for info in model.infos] == [
+        ("unknown", "models/model_a.pt"),
+        ("unknown", "models/model_b.pt"),
+    ]
     for member, weights in zip(members, ("model_a.pt", "model_b.pt"), strict=True):
         expected = by_its_own_pipeline(folder, case, weights)
         assert member.probabilities.shape == (3, *given.geometry.shape)
@@ -128,6 +131,40 @@ def test_members_go_to_the_store_and_are_kept(tmp_path, case):
     config.write_text(config.read_text().replace("1.7", "1.8"))
     other = load_bundle(tmp_path / "bundle", trust=True, device="cpu")
     assert predict_study(other, study, tmp_path / "s").written == (("case", 1),)
+
+
+def test_other_classes_configs_or_code_are_another_member(tmp_path):
+    folder = write_bundle(tmp_path / "bundle")
+
+    def identity(**told):
+        return json.dumps(load_bundle(folder, trust=True, device="cpu", **told).identity(0), sort_keys=True)
+
+    labels = {"background": 0, "shell": 1, "core": 2}
+    found = [identity(), identity(classes=Classes.exclusive_of({**labels, "core": 5}))]
+    regions = {"a": [1, 2], "b": [2], "c": [3]}
+    found += [identity(classes=Classes.overlapping_of(regions, order=order)) for order in ((), (1, 2, 3), (3, 2, 1))]
+    for name in ("configs/other.yaml", "scripts/network.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        for content in ("a = 1", "a = 2"):
+            (folder / name).write_text(content)
+            found.append(identity())
+    assert len(set(found)) == len(found)
+    assert identity() == found[-1]
+    (folder / "docs").mkdir()
+    (folder / "docs/README.md").write_text("says nothing to the network")
+    assert identity() == found[-1]
+
+
+def test_too_little_memory_is_not_the_fault_of_the_bundle(tmp_path, monkeypatch):
+    model = load_bundle(write_bundle(tmp_path / "bundle"), trust=True, device="cpu")
+    given = Image(image_and_labels(0)[0], Geometry((11, 13, 9), affine()), ("T1",))
+
+    def full(self, *_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(type(model), "_probabilities", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(predict_members(model, given))
 
 
 def test_what_was_cropped_away_is_background(tmp_path):

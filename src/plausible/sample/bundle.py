@@ -6,7 +6,7 @@ back onto the image's own grid by the inverse of the preprocessing. What the pre
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,9 @@ class BundleModel:
         return tuple(member.info for member in self.members)
 
     def identity(self, member: int) -> Mapping[str, Any]:
-        """Weights, configuration and MONAI's version."""
-        told = {"weights": self.infos[member].checkpoint, "configs": dict(self.parts.digests)}
-        return {**told, "monai": monai.__version__, "precision": self.precision}
+        """Weights, the meaning of the output, configuration and code of the bundle, and MONAI's version."""
+        told = {"weights": self.infos[member].checkpoint, "files": dict(self.parts.digests)}
+        return {**told, "classes": asdict(self.classes), "monai": monai.__version__, "precision": self.precision}
 
     def predict(self, image: Image, chosen: Sequence[int], *, subject: str = "") -> Iterator[Member]:
         """Yield the members of these numbers, one in memory at a time; the image is prepared once.
@@ -80,6 +80,8 @@ class BundleModel:
             for number in chosen:
                 values = self._restored(self._probabilities(self.members[number], prepared), prepared)
                 yield Member(values, image.geometry, self.classes, self.members[number].info)
+        except torch.OutOfMemoryError:  # a RuntimeError, but no fault of the bundle
+            raise
         except (RuntimeError, KeyError, TypeError) as error:
             raise unusable_bundle(Path(subject or "image"), f"{type(error).__name__}: {error}") from error
 
@@ -161,8 +163,7 @@ def _member(folder: Path, path: Path, number: int, network: Any) -> BundleMember
     except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise unusable_bundle(folder, f"models/{path.name}: {str(error).strip().splitlines()[0]}") from error
     digest = sha256_of(path.read_bytes())
-    kind = "unknown" if number == 0 else "checkpoint"
-    info = MemberInfo(id=f"member_{number}", kind=kind, checkpoint=digest, source=f"models/{path.name}")
+    info = MemberInfo(id=f"member_{number}", kind="unknown", checkpoint=digest, source=f"models/{path.name}")
     return BundleMember(info, inner)
 
 

@@ -27,7 +27,7 @@ class BundleParts:
         key: name of the image in the preprocessing's dictionary.
         preprocessing: MONAI's `Compose` without what reads files.
         inferer: called with images `1 n i j k` and the network.
-        digests: SHA-256 of the configuration files.
+        digests: SHA-256 of every file of `configs` and of the bundle's own code, by its path in the bundle.
     """
 
     classes: Classes
@@ -74,7 +74,7 @@ def read_bundle(folder: Path, *, classes: Classes | None = None) -> BundleParts:
         network=network,
         preprocessing=preprocessing,
         inferer=inferer,
-        digests={path.name: sha256_of(path.read_bytes()) for path in (config, folder / METADATA) if path.is_file()},
+        digests=_digests(folder),
     )
 
 
@@ -100,6 +100,12 @@ def _parser(folder: Path, config: Path) -> Any:
         parser.read_meta(str(folder / METADATA))
     parser["bundle_root"] = str(folder)
     return parser
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    paths = {*(folder / "configs").rglob("*"), *folder.rglob("*.py")}
+    chosen = sorted(path for path in paths if path.is_file() and path.suffix != ".pyc")
+    return {path.relative_to(folder).as_posix(): sha256_of(path.read_bytes()) for path in chosen}
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
