@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLE = 'plausible calibrate -i MEMBERS --references labelsCal -o cal.json --population "site A" --failure "dice<0.8"'
 
 
-@takes(StudyOptions, CalibrateSettings, EvaluateSettings, leave_out=("n_bins", "box_margin_mm"))
+@takes(StudyOptions, CalibrateSettings, EvaluateSettings, leave_out=("n_bins", "box_margin_mm", "space_sigma_mm"))
 def calibrate(
     members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The calibration, a .json file.")],

@@ -45,6 +45,7 @@ from plausible.evaluate.boundary_calibration import (
     spatial_calibration_error,
     top_label_answers,
 )
+from plausible.evaluate.boundary_rows import boundary_calibration_rows
 from plausible.evaluate.calibration import (
     CALIBRATION_SCORES,
     N_BINS,
@@ -299,6 +300,7 @@ __all__ = [
     "bootstrap_units",
     "boundary_aware_calibration_error",
     "boundary_bands",
+    "boundary_calibration_rows",
     "boundary_distance_mm",
     "brier_decomposition",
     "brier_reliability",

@@ -6,7 +6,7 @@ from typing import Any
 
 from plausible.aggregate import MemberVolumes, PairwiseOverlap, agreement_rows, volume_rows
 from plausible.core import Case, InvalidInput, Members, Study, collect, provenance
-from plausible.evaluate import ambiguity_rows, evaluate_case
+from plausible.evaluate import ambiguity_rows, boundary_calibration_rows, evaluate_case
 from plausible.io import hash_files
 from plausible.io.atomic import write_json
 from plausible.measure import default_slab_voxels
@@ -93,6 +93,10 @@ def _scored(
         *agreement_rows(own[PairwiseOverlap], subject=case.subject),
         *ambiguity_rows(members, raters, subject=case.subject, slab_voxels=slab_voxels),
     ]
+    if settings.space_sigma_mm is not None:
+        plain += boundary_calibration_rows(
+            members, raters, sigma_mm=settings.space_sigma_mm, subject=case.subject, slab_voxels=slab_voxels
+        )
     truth = collect(raters, MemberVolumes)[MemberVolumes]
     volumes = dict(zip(truth.structures, map(float, truth.volumes_ml.mean(axis=0)), strict=True))
     first = raters.infos[0].id + "/"

@@ -122,13 +122,17 @@ class EvaluateSettings:
         tolerance_mm: tolerance of the normalized surface Dice, what raters themselves differ by.
         n_bins: bins of the calibration errors.
         box_margin_mm: margin around the reference's structures of the region "reference_box".
+        space_sigma_mm: also write calibration near contours: BA-ECE in bands, and SPACE with a Gaussian of this width.
     """
 
     tolerance_mm: float = 2.0
     n_bins: int = 15
     box_margin_mm: float = 10.0
+    space_sigma_mm: float | None = None
 
     def __post_init__(self) -> None:
+        if self.space_sigma_mm is not None and self.space_sigma_mm < 0:
+            raise ValueError(f"space_sigma_mm must be at least 0, got {self.space_sigma_mm}")
         if self.tolerance_mm < 0 or self.box_margin_mm < 0 or self.n_bins < 1:
             raise ValueError(
                 f"tolerance_mm and box_margin_mm must be at least 0 and n_bins at least 1, got {self.tolerance_mm}, "
