@@ -147,12 +147,22 @@ def test_undefined_values_are_left_out_in_pairs_and_counted():
 
 def test_raters_are_paired_by_name_and_averaged_per_subject():
     two = {
-        "a": [row("s0", 0.5, against="x"), row("s0", 0.7, against="y"), row("s1", 0.4, against="x")],
-        "b": [row("s0", 0.4, against="x"), row("s0", np.nan, against="y"), row("s1", 0.1, against="x")],
+        "a": [
+            row("s0", 0.5, against="x"),
+            row("s0", 0.7, against="y"),
+            row("s1", 0.4, against="x"),
+            row("s1", 0.8, against="y"),
+        ],
+        "b": [
+            row("s0", 0.4, against="x"),
+            row("s0", np.nan, against="y"),
+            row("s1", 0.1, against="x"),
+            row("s1", 0.3, against="y"),
+        ],
     }
     found = line(two)
-    assert (found.n, found.difference) == (2, pytest.approx((0.1 + 0.3) / 2))
-    assert (found.mean_first, found.against) == (pytest.approx(0.45), "x; y")
+    assert (found.n, found.difference) == (2, pytest.approx((0.1 + (0.3 + 0.5) / 2) / 2))
+    assert (found.mean_first, found.against) == (pytest.approx((0.5 + 0.6) / 2), "x; y")
 
 
 def test_members_are_averaged_because_they_have_no_partner():
