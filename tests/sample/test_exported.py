@@ -10,8 +10,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from plausible.core import Classes, Geometry, Image, InvalidInput, UnfitEnvironment
-from plausible.sample import Sampling, export_model, load_model, open_model, predict_members
-from plausible.sample.model_card import CARD, CardMember, ModelCard, read_card, write_card
+from plausible.sample import Sampling, export_model, exported, load_model, open_model, predict_members
+from plausible.sample.model_card import CARD, CardMember, ModelCard, file_hash, read_card, write_card
 from plausible.train import train_ensemble
 from plausible.train.grid import ChannelFingerprint
 from tests.sample.test_predict import image
@@ -182,6 +182,63 @@ def test_two_passes_prove_what_is_called_drawn(tmp_path, train, stochastic):
     assert error.value.problem.code == "E505"
 
 
+def test_an_onnx_file_cannot_be_stochastic(tmp_path):
+    """onnxruntime draws anew in every window, whatever the seed."""
+    pointwise_onnx(tmp_path / "a.onnx", batch="n")
+    write_card(tmp_path, card("onnx", "a.onnx", output_name="twice", stochastic=True))
+    with pytest.raises(InvalidInput, match="a seed does not reach") as error:
+        open_model(tmp_path, device="cpu")
+    assert error.value.problem.code == "E505"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda windows, calls: windows + calls,  # another answer each time
+        lambda windows, calls: windows + torch.rand(1) + calls // 2,  # the seed reaches a part of the chance
+        lambda windows, calls: windows + torch.rand(1) + 0.1 * (calls > 1),  # what was seen in between is remembered
+    ],
+)
+def test_chance_that_the_seed_does_not_decide_is_refused(tmp_path, monkeypatch, answer):
+    saved(tmp_path, Stencil(dropout=0.5), how="script", stochastic=True)
+    calls = []
+
+    def engine(windows):
+        calls.append(1)
+        return answer(windows, len(calls)).expand(-1, 2, -1, -1, -1)
+
+    monkeypatch.setattr(exported, "_opened", lambda *_, **__: engine)
+    with pytest.raises(InvalidInput, match="from the same random state differ") as error:
+        open_model(tmp_path, device="cpu")
+    assert error.value.problem.code == "E505"
+
+
+@pytest.mark.parametrize("how", ["script", "trace", "torch_export"])
+@pytest.mark.parametrize(
+    ("of", "found"),
+    [
+        (torch.nn.Dropout3d, None),
+        (torch.nn.FeatureAlphaDropout, None),
+        (torch.nn.Dropout, "dropout"),
+        (torch.nn.AlphaDropout, "alpha_dropout"),
+    ],
+)
+def test_only_dropout_of_whole_channels_is_one_function_in_every_window(tmp_path, how, of, found):
+    module = Stencil(dropout=0.5, of=of)
+    if how == "torch_export":
+        program = torch.export.export(module.train(), (torch.zeros((1, 1, 8, 6, 4)),))
+        torch.export.save(program, tmp_path / "a.pt2")
+        write_card(tmp_path, card("torch_export", "a.pt2", stochastic=True))
+    else:
+        saved(tmp_path, module, how=how, train=how == "trace", stochastic=True)
+    if found is None:
+        assert len(open_model(tmp_path, device="cpu", sampling=Sampling(draws=3)).infos) == 3
+        return
+    with pytest.raises(InvalidInput, match=f"{found}: it draws for each voxel") as error:
+        open_model(tmp_path, device="cpu")
+    assert error.value.problem.code == "E505"
+
+
 @pytest.mark.parametrize("format", ["torchscript", "torch_export", "onnx"])
 def test_files_that_are_missing_changed_or_damaged_are_refused(tmp_path, format):
     for members, found in [
@@ -261,3 +318,25 @@ def test_a_missing_onnxruntime_gives_the_command_that_installs_it(tmp_path, monk
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(UnfitEnvironment, match=r'pip install "plausible\[onnx\]"'):
         open_model(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["a.onnx.data", "weights.bin", "w" * 140 + ".bin"])
+def test_weights_that_onnx_keeps_in_another_file_belong_to_its_hash(tmp_path, name):
+    pointwise_onnx(tmp_path / "a.onnx", batch="n")
+    inside = file_hash(tmp_path / "a.onnx")
+    how = {"save_as_external_data": True, "location": name, "size_threshold": 0}
+    onnx.save(onnx.load(tmp_path / "a.onnx"), tmp_path / "a.onnx", **how)
+    outside = file_hash(tmp_path / "a.onnx")
+    (tmp_path / "unrelated.bin").write_bytes(b"1")
+    assert file_hash(tmp_path / "a.onnx") == outside
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1] + b"x")
+    assert len({inside, outside, file_hash(tmp_path / "a.onnx")}) == 3
+
+
+def test_weights_outside_of_the_folder_are_refused(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/a.onnx").write_bytes(b"\x0a\x08location\x12\x08../w.bin")
+    write_card(tmp_path / "m", card("onnx", "a.onnx"))
+    with pytest.raises(InvalidInput, match="outside of its folder") as error:
+        open_model(tmp_path / "m", device="cpu")
+    assert error.value.problem.code == "E502"

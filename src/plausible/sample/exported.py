@@ -1,8 +1,8 @@
 """Models that were exported as TorchScript, with torch.export, or as ONNX: a card and one file per member.
 
 Windows are turned to the axes of the file and back, and what it returns is made logits, so that everything after it is
-the same as for our own models. Two passes tell whether chance is left in a file: an export in evaluation mode drops its
-dropout, and what is called drawn must vary.
+the same as for our own models. Passes of one window tell whether chance is left in a file: an export in evaluation
+mode drops its dropout; what is called drawn must vary with the seed, and with nothing else.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from plausible.core import InvalidInput, Problem, UnfitEnvironment
-from plausible.sample.model_card import ModelCard, file_hash, read_card, unusable_card
+from plausible.sample.model_card import CARD, ModelCard, file_hash, read_card, unusable_card
 from plausible.sample.sampling import Sampling
 from plausible.sample.windowed import FunctionSource, WindowedModel, draws_of, sampled
 from plausible.train.grid import ChannelFingerprint, Triple
@@ -91,6 +91,13 @@ def load_exported_model(
         UnfitEnvironment: E901, a package or the device is missing.
     """
     sampling, card, chosen = sampling or Sampling(), read_card(folder), choose_device(device)
+    if card.stochastic and card.format == "onnx":
+        raise _chance(
+            f"{folder.name}/{CARD}",
+            found='stochastic = true with format = "onnx": a seed does not reach the chance in an ONNX file',
+            expected="members that are one function in every window",
+            fix="export it as scripted TorchScript or with torch.export; or in evaluation mode, stochastic = false",
+        )
     sources = [
         drawn
         for number in range(len(card.members))
@@ -169,26 +176,41 @@ def _opened(path: Path, card: ModelCard, *, device: str) -> Engine:
 def _check_chance(
     functions: ExportedFunctions, patch: tuple[int, int, int], card: ModelCard, file: str, *, device: str
 ) -> None:
-    """Two passes of one window: equal or not, as the card says."""
-    window = np.random.default_rng(0).standard_normal((1, len(card.channels), *patch), dtype=np.float32)
-    seeds = (1, 2) if card.stochastic else (None, None)
+    """Passes of one window: always the same by one seed, whatever was seen in between; another by another seed."""
+    window, between = np.random.default_rng(0).standard_normal((2, 1, len(card.channels), *patch), dtype=np.float32)
+    first, second = (1, 2) if card.stochastic else (None, None)
+    told = [(first, window), (first, between), (first, window), (second, window)]
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-        passes = [functions.draw(seed, shape=patch)(torch.from_numpy(window).to(device), []) for seed in seeds]
-    if torch.allclose(*passes, atol=1e-4) == card.stochastic:
-        found = "two passes give the same: its dropout was exported away" if card.stochastic else "two passes differ"
-        raise InvalidInput(
-            Problem(
-                code="E505",
-                file=file,
-                found=found,
-                expected="dropout that is active in the file (stochastic = true)"
-                if card.stochastic
-                else "one function",
-                fix="export it in training mode, or scripted; or set stochastic = false"
-                if card.stochastic
-                else "export it in evaluation mode (model.eval()), or set stochastic = true",
-            )
+        passes = [functions.draw(seed, shape=patch)(torch.from_numpy(seen).to(device), []) for seed, seen in told]
+    if not torch.allclose(passes[0], passes[2], atol=1e-4):
+        raise _unlike(card, file)
+    if card.stochastic and torch.allclose(passes[0], passes[3], atol=1e-4):
+        raise _chance(
+            file,
+            found="two passes give the same: its dropout was exported away",
+            expected="dropout that is active in the file (stochastic = true)",
+            fix="export it in training mode, or scripted; or set stochastic = false",
         )
+
+
+def _unlike(card: ModelCard, file: str) -> InvalidInput:
+    if card.stochastic:
+        return _chance(
+            file,
+            found="two passes of one window from the same random state differ",
+            expected="chance that the seed decides, so that a member is one function in every window",
+            fix="export it as scripted TorchScript with dropout of whole channels, or several files without chance",
+        )
+    return _chance(
+        file,
+        found="two passes differ",
+        expected="one function",
+        fix="export it in evaluation mode (model.eval()), or set stochastic = true",
+    )
+
+
+def _chance(file: str, *, found: str, expected: str, fix: str) -> InvalidInput:
+    return InvalidInput(Problem(code="E505", file=file, found=found, expected=expected, fix=fix))
 
 
 def _turned(values: tuple[Any, Any, Any], card: ModelCard) -> tuple[Any, Any, Any]:

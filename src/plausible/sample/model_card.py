@@ -21,6 +21,8 @@ CARD = "plausible_model.toml"
 Format: TypeAlias = Literal["torchscript", "torch_export", "onnx"]
 Output: TypeAlias = Literal["logits", "probabilities"]
 FORWARDS, BACKWARDS = "RAS", "LPI"
+LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]*[\x00-\x7f])")
+"""How an ONNX file (protobuf) starts to tell where the weights of a tensor lie: an entry of key `location`."""
 PROVENANCE = ("seed", "fold", "rater", "architecture", "method")
 
 
@@ -143,9 +145,23 @@ def write_card(folder: Path, card: ModelCard) -> Path:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a model's file, with the weights that ONNX may keep in a second file beside it."""
-    beside = path.with_name(f"{path.name}.data")
-    return sha256_of(path.read_bytes() + (beside.read_bytes() if beside.exists() else b""))
+    """SHA-256 of a model's file and, after it, of every file in which ONNX keeps weights outside of it.
+
+    Raises:
+        InvalidInput: E502, weights outside of the model's folder.
+    """
+    content = path.read_bytes()
+    beside = [path.parent / name for name in sorted({_told(content, at) for at in LOCATION.finditer(content)})]
+    outside = [file.name for file in beside if not file.resolve().is_relative_to(path.parent.resolve())]
+    if outside:
+        raise unusable_card(path.parent, f"{path.name} keeps weights outside of its folder: {', '.join(outside)}")
+    return sha256_of(content + b"".join(file.read_bytes() for file in beside if file.is_file()))
+
+
+def _told(content: bytes, at: "re.Match[bytes]") -> str:
+    """Text of the entry: its length, seven bits in each byte, stands before it."""
+    length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(at[1]))
+    return content[at.end() : at.end() + length].decode("utf-8", errors="replace")
 
 
 def _card(content: dict[str, Any]) -> ModelCard:
