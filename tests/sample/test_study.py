@@ -1,6 +1,7 @@
 """Many images to the store: reruns keep what is there, a kill loses nothing, a bad image stops nobody else."""
 
 import json
+import tracemalloc
 import zipfile
 from dataclasses import replace
 
@@ -8,10 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from plausible.core import InvalidInput
+from plausible.core import Case, Geometry, Image, InvalidInput
 from plausible.io.store import read_attributes, store_path
-from plausible.sample import image_study, predict_case, predict_members, predict_study
+from plausible.sample import Sampling, image_study, predict_case, predict_members, predict_study
 from tests.cli.program import run_until_killed
+from tests.sample.test_views import pointwise
 from tests.train.datasets import affine, image_and_labels
 
 
@@ -100,6 +102,27 @@ def test_a_bad_image_is_listed_and_stops_nobody(model, images, tmp_path):
     done = predict_study(model, image_study(images, model), tmp_path / "s")
     assert done.written == (("case_0", 2),)
     assert [(problem.subject, problem.code) for problem in done.failures] == [("case_1", "E309"), ("case_2", "E305")]
+
+
+def peak_of(n_members: int, store) -> int:
+    """Bytes of numpy's arrays at the peak of streaming so many members of one image."""
+    values = np.random.default_rng(0).normal(size=(1, 60, 50, 40)).astype(np.float32)
+    lps = np.diag([-1.0, -1.2, 1.4, 1.0])
+    model = pointwise(Sampling(tta=("flips",), views=1), seeds=range(n_members))
+    case = Case("case", model.classes, load_image=lambda: Image(values, Geometry((60, 50, 40), lps), ("MR",)))
+    tracemalloc.start()
+    try:
+        predict_case(model, case, store)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_members(tmp_path):
+    one, six = peak_of(1, tmp_path / "one"), peak_of(6, tmp_path / "six")
+    member = 2 * 60 * 50 * 40 * 4
+    assert six - one < member / 4
+    assert six < 4 * member
 
 
 def test_a_folder_without_images_is_refused(model, tmp_path):
