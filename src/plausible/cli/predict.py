@@ -75,6 +75,7 @@ def predict(
         if tuned and (tune_images is None or tune_labels is None or "dropout" not in sampling.sampler):
             raise ValueError("--tune-images and --tune-labels go together, with --sampler dropout")
         loaded = opened(sampling)
+        _check_draws(loaded, sampling)
         study = image_study(images, loaded).part(part_id, num_parts=num_parts)
         if dry_run:
             _show_images(loaded, study, output, as_json=as_json)
@@ -93,6 +94,12 @@ def predict(
         finish(failures=len(done.failures), done=len(done.written))
 
     guarded(run, as_json=as_json)
+
+
+def _check_draws(model: SegmentationModel, sampling: Sampling) -> None:
+    """Refuse a number of draws, told for a model without chance, before hours are spent on fewer members."""
+    if sampling.draws != Sampling().draws and all(info.draw is None for info in model.infos):
+        raise ValueError("--draws: nothing is drawn in this model; leave it out, or add --sampler dropout")
 
 
 def _show_images(model: SegmentationModel, study: Study, output: Path, *, as_json: bool) -> None:

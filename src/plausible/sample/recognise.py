@@ -11,6 +11,8 @@ from plausible.sample.sampling import Sampling
 from plausible.sample.source import SegmentationModel
 from plausible.train.settings import Precision
 
+OVERLAP, BATCH = 0.5, 4
+
 
 def open_model(
     model: Path,
@@ -18,8 +20,8 @@ def open_model(
     device: str = "auto",
     precision: Precision = "auto",
     sampling: Sampling | None = None,
-    overlap: float = 0.5,
-    batch: int = 4,
+    overlap: float = OVERLAP,
+    batch: int = BATCH,
     folds: Sequence[str] = (),
     checkpoint: Sequence[str] = (),
     trust_bundle: bool = False,
@@ -38,7 +40,7 @@ def open_model(
         trust_bundle: whether the configuration of a MONAI bundle, which is code, may run.
 
     Raises:
-        ValueError: folds or checkpoints of another model than nnU-Net's.
+        ValueError: folds or checkpoints of another model than nnU-Net's; overlap or batch of a bundle.
         InvalidInput: E504, nothing that is known; and what the loader of its kind raises.
         UnfitEnvironment: E901, a package or the device is missing.
     """
@@ -54,6 +56,8 @@ def open_model(
 
             return load_exported_model(model, device=device, sampling=sampling, overlap=overlap, batch=batch)
         if is_bundle(model):
+            if (overlap, batch) != (OVERLAP, BATCH):
+                raise ValueError(f"overlap and batch: {model.name} is a MONAI bundle and has its own; leave them out")
             from plausible.sample.bundle import load_bundle
 
             return load_bundle(model, trust=trust_bundle, device=device, precision=precision, sampling=sampling)
