@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,18 @@ LEAST = -1e9
 """Confidence in a case of which nothing can be said."""
 
 
-def tables(out: Path, arms: Sequence[str], reference: str, trainings: dict[str, tuple[str, int]], *, seed: int) -> str:
-    """Return the tables as Markdown; an arm that was not run is left out."""
+def tables(
+    out: Path, arms: Sequence[str], references: Sequence[str], trainings: dict[str, tuple[str, int]], *, seed: int
+) -> str:
+    """Return the tables as Markdown; an arm that was not run is left out. Every arm is compared with each reference."""
     done = {arm: _seeds(out, arm) for arm in arms}
-    if not done[reference]:
-        raise ValueError(f"{reference}, which the others are compared with, has not been predicted yet")
-    seeds = {arm: [s for s in done[arm] if s in done[reference]] for arm in arms}  # only seeds that both have
+    common = set.intersection(*(set(done[reference]) for reference in references))
+    if not common:
+        raise ValueError(f"{', '.join(references)}: the others are compared with them, and no seed of all is predicted")
+    seeds = {arm: [s for s in done[arm] if s in common] for arm in arms}
     arms = [arm for arm in arms if seeds[arm]]
     parts = []
-    for kind in KINDS:
+    for reference, kind in product(references, KINDS):
         columns = {arm: _columns(out, arm, kind, seeds[arm]) for arm in arms}
         base = {arm: _columns(out, reference, kind, seeds[arm]) for arm in arms}
         parts.append(_scores(columns, base, reference, kind, {arm: len(seeds[arm]) for arm in arms}, seed=seed))
@@ -85,8 +89,17 @@ def _value(name: str, *parts: np.ndarray) -> float:
     return _aurc(*parts) if name.startswith("AURC") else float(np.mean(parts[0]))
 
 
-def _scores(columns: dict[str, Columns], reference: str, kind: str, n_seeds: dict[str, int], *, seed: int) -> str:
+def _scores(
+    columns: dict[str, Columns],
+    base: dict[str, Columns],
+    reference: str,
+    kind: str,
+    n_seeds: dict[str, int],
+    *,
+    seed: int,
+) -> str:
     made = {arm: _statistics(found) for arm, found in columns.items()}
+    theirs = {arm: _statistics(found) for arm, found in base.items()}
     names = list(next(iter(made.values())))
     n = len(next(iter(columns.values()))["Dice"])
     lines = [
@@ -115,7 +128,7 @@ def _cell(
 
 
 def _difference(name: str, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], *, seed: int) -> Estimate:
-    """Bootstrap over cases: a draw takes the same patients of both arms, with all their seeds."""
+    """Bootstrap over cases: a draw takes the same cases of both arms, with all their seeds."""
     parts = len(ours)
     patients = np.arange(len(ours[0]), dtype=float)
 
