@@ -194,9 +194,9 @@ def test_an_onnx_file_cannot_be_stochastic(tmp_path):
 @pytest.mark.parametrize(
     "answer",
     [
-        lambda windows, calls: windows + calls,  # another answer each time
-        lambda windows, calls: windows + torch.rand(1) + calls // 2,  # the seed reaches a part of the chance
-        lambda windows, calls: windows + torch.rand(1) + 0.1 * (calls > 1),  # what was seen in between is remembered
+        lambda calls: len(calls),  # another mask in every window, whatever the seed
+        lambda calls: torch.rand(1) + len(calls) // 2,  # the seed reaches a part of the chance
+        lambda calls: torch.rand(1) + len(set(calls)),  # what was seen in between is remembered
     ],
 )
 def test_chance_that_the_seed_does_not_decide_is_refused(tmp_path, monkeypatch, answer):
@@ -204,8 +204,8 @@ def test_chance_that_the_seed_does_not_decide_is_refused(tmp_path, monkeypatch, 
     calls = []
 
     def engine(windows):
-        calls.append(1)
-        return answer(windows, len(calls)).expand(-1, 2, -1, -1, -1)
+        calls.append(float(windows.sum()))
+        return (windows + answer(calls)).expand(-1, 2, -1, -1, -1)
 
     monkeypatch.setattr(exported, "_opened", lambda *_, **__: engine)
     with pytest.raises(InvalidInput, match="from the same random state differ") as error:
