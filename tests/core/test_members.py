@@ -204,7 +204,10 @@ def test_members_are_grouped_by_what_made_them():
         infos=infos,
     )
     groups = members.group_by("rater")
-    assert {rater: [info.id for info in group.infos] for rater, group in groups.items()} == {"x": ["a", "c"], "y": ["b"]}
+    assert {rater: [info.id for info in group.infos] for rater, group in groups.items()} == {
+        "x": ["a", "c"],
+        "y": ["b"],
+    }
     assert [len(group) for group in members.group_by("seed").values()] == [2, 1]
     with pytest.raises(ValueError, match="there are: id, kind, seed"):
         members.group_by("colour")
