@@ -4,7 +4,8 @@
     python benchmarks/sample.py --only engines       # one table
     python benchmarks/sample.py --only ct --shape 512 512 300 --members 10
 
-Every figure is made in a process of its own. openvino is timed where it is installed.
+Seconds are processor time with one thread, which a busy machine changes little; those of the CT are on the clock. Every
+table and patch is made in a process of its own. openvino is timed where it is installed.
 """
 
 import argparse
@@ -25,6 +26,7 @@ warnings.simplefilter("ignore")
 TABLES = ("engines", "windows", "members", "preprocessing", "ct")
 PATCHES = {"hippocampus": (40, 56, 40), "CT": (96, 96, 96)}
 ENGINES = ("eager float32", "eager bfloat16", "torch.compile", "onnxruntime", "openvino", "openvino bfloat16")
+BATCHES = (1, 2, 4, 8)
 CLASSES, WIDTHS = 3, (16, 32, 64)
 
 
@@ -58,9 +60,9 @@ def median_seconds(run: Callable[[], object], repeats: int) -> tuple[float, floa
     """Of the first call, and the median of the others."""
     times = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
+        start = time.process_time()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return times[0], statistics.median(times[1:])
 
 
@@ -106,14 +108,30 @@ def engine(name: str, net, windows, folder: str) -> Callable[[], np.ndarray]:
     return lambda: torch.softmax(torch.from_numpy(loaded(windows.numpy())[0]), dim=1).numpy()
 
 
-def time_engine(told: argparse.Namespace) -> dict:
-    patch, net = PATCHES[told.patch], network(0)
-    windows = windows_of(patch, told.batch)
+def time_engines(told: argparse.Namespace) -> dict:
+    patch, net, found = PATCHES[told.patch], network(0), {}
+    windows = windows_of(patch, 2)
     with tempfile.TemporaryDirectory() as folder:
-        run = engine(told.name, net, windows, folder)
-        first, seconds = median_seconds(run, told.repeats)
-        apart = np.abs(run() - engine("eager float32", net, windows, folder)())
-    return {"first": first, "seconds": seconds / told.batch, "max": float(apart.max()), "mean": float(apart.mean())}
+        exact = engine(ENGINES[0], net, windows, folder)()
+        for name in ENGINES:
+            if name.startswith("openvino") and importlib.util.find_spec("openvino") is None:
+                continue
+            run = engine(name, net, windows, folder)
+            first, seconds = median_seconds(run, told.repeats)
+            apart = np.abs(run() - exact)
+            found[name] = [seconds / len(windows), first, float(apart.max()), float(apart.mean())]
+    return found
+
+
+def time_windows(told: argparse.Namespace) -> dict:
+    net = network(0)
+    return {
+        name: [
+            median_seconds(engine(name, net, windows_of(PATCHES[told.patch], n), ""), told.repeats)[1] / n
+            for n in BATCHES
+        ]
+        for name in ENGINES[:2]
+    }
 
 
 def time_members(told: argparse.Namespace) -> dict:
@@ -121,28 +139,31 @@ def time_members(told: argparse.Namespace) -> dict:
     import torch
     from torch.func import functional_call, stack_module_state, vmap
 
-    nets = [network(seed) for seed in range(told.members)]
-    windows = windows_of(PATCHES[told.patch], told.batch)
-    context = torch.autocast("cpu", torch.bfloat16, enabled=told.precision == "bfloat16")
-    together = vmap(lambda p, b, x: functional_call(nets[0], (p, b), (x,)), in_dims=(0, 0, None))
+    nets = [network(seed) for seed in range(5)]
+    windows = windows_of(PATCHES[told.patch], 1)
+    frame = network(0)  # a network of its own: DynUNet has weights under two names, which are not put back
+    together = vmap(lambda p, b, x: functional_call(frame, (p, b), (x,)), in_dims=(0, 0, None))
     stacked = stack_module_state(nets)
-
-    def run() -> object:
-        with torch.inference_mode(), context:
-            return together(*stacked, windows) if told.name == "vmap" else [net(windows) for net in nets]
-
-    _, seconds = median_seconds(run, told.repeats)
-    return {"seconds": seconds / told.members / told.batch}
+    ways = {"loop": lambda: [net(windows) for net in nets], "vmap": lambda: together(*stacked, windows)}
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            found[precision] = [median_seconds(run, told.repeats)[1] / len(nets) for run in ways.values()]
+    return found
 
 
 def ct(shape: tuple[int, int, int], spacing: tuple[float, float, float]):
     from plausible.core import Geometry, Image
 
     values = np.random.default_rng(0).integers(-1000, 1000, (1, *shape), dtype=np.int16)
-    return Image(values, Geometry(shape, np.diag([*spacing, 1.0])), ("CT",))
+    lps = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    return Image(values, Geometry(shape, lps), ("CT",))
 
 
 def ct_model(members: int, spacing: tuple[float, float, float]):
+    """Networks of one layer: what remains is the memory of everything around a network."""
+    import torch
+
     from plausible.core import Classes, MemberInfo
     from plausible.sample.exported import CardGrid
     from plausible.sample.windowed import FunctionSource, WindowedModel
@@ -152,8 +173,13 @@ def ct_model(members: int, spacing: tuple[float, float, float]):
     told = ChannelFingerprint(
         name="CT", scheme="ct", mean=0.0, sd=500.0, percentile_00_5=-900.0, percentile_99_5=900.0, zero_share=0.0
     )
+
+    def layer(seed: int):
+        torch.manual_seed(seed)
+        return torch.nn.Conv3d(1, CLASSES, 3, padding=1)
+
     sources = tuple(
-        FunctionSource(MemberInfo(id=f"member_{m}"), OneFunction(network(m, (2, 4, 8))), {"seed": m}, (128, 128, 64))
+        FunctionSource(MemberInfo(id=f"member_{m}"), OneFunction(layer(m)), {"seed": m}, (128, 128, 64))
         for m in range(members)
     )
     return WindowedModel(
@@ -171,9 +197,9 @@ def time_preprocessing(told: argparse.Namespace) -> dict:
     from plausible.train.preprocess import prepare_image
 
     image, model = ct(tuple(told.shape), (0.9, 0.9, 2.0)), ct_model(1, (1.5, 1.5, 2.0))
-    start = time.perf_counter()
+    start = time.process_time()
     prepare_image(image, model.grid)
-    return {"seconds": time.perf_counter() - start}
+    return {"seconds": time.process_time() - start}
 
 
 def stream_ct(told: argparse.Namespace) -> dict:
@@ -200,7 +226,7 @@ def status_mib(name: str) -> float:
 
 def child(told: argparse.Namespace, task: str, **settings: object) -> dict:
     """Run one task in a process of its own."""
-    own = {"threads": told.threads, "repeats": told.repeats, "members": told.members, **settings}
+    own = {"repeats": told.repeats, "members": told.members, **settings}
     line = [sys.executable, __file__, "--task", task]
     for name, value in own.items():
         line += [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
@@ -209,38 +235,26 @@ def child(told: argparse.Namespace, task: str, **settings: object) -> dict:
 
 
 def print_engines(told: argparse.Namespace) -> None:
-    print(f"\n| patch | engine ({told.threads} threads) | s a window | first call s | max difference | mean |")
+    print("\n| patch | engine | s a window | first call s | largest difference | mean |")
     print("|---|---|---|---|---|---|")
     for patch in PATCHES:
-        for name in ENGINES:
-            if name.startswith("openvino") and importlib.util.find_spec("openvino") is None:
-                print(f"| {patch} | {name} | not installed | | | |")
-                continue
-            r = child(told, "engine", name=name, patch=patch, batch=2)
-            print(
-                f"| {patch} | {name} | {r['seconds']:.3f} | {r['first']:.1f} | {r['max']:.1e} | {r['mean']:.1e} |",
-                flush=True,
-            )
+        for name, (seconds, first, most, mean) in child(told, "engines", patch=patch).items():
+            print(f"| {patch} | {name} | {seconds:.3f} | {first:.1f} | {most:.0e} | {mean:.0e} |", flush=True)
 
 
 def print_windows(told: argparse.Namespace) -> None:
-    print("\n| patch | engine | s a window with 1, 2, 4, 8 at once |")
-    print("|---|---|---|")
+    print(f"\n| patch | engine | {' | '.join(f'{n} at once' for n in BATCHES)} |")
+    print("|---|---|---|---|---|---|")
     for patch in PATCHES:
-        for name in ENGINES[:2]:
-            found = [child(told, "engine", name=name, patch=patch, batch=n)["seconds"] for n in (1, 2, 4, 8)]
-            print(f"| {patch} | {name} | {', '.join(f'{s:.3f}' for s in found)} |", flush=True)
+        for name, found in child(told, "windows", patch=patch).items():
+            print(f"| {patch} | {name} | {' | '.join(f'{s:.3f}' for s in found)} |", flush=True)
 
 
 def print_members(told: argparse.Namespace) -> None:
-    print("\n| patch | precision | s a member and window in a loop | vmap (grouped) |")
+    print("\n| patch | precision | loop over 5 members | vmap (grouped) |")
     print("|---|---|---|---|")
     for patch in PATCHES:
-        for precision in ("float32", "bfloat16"):
-            loop, grouped = (
-                child(told, "members", name=name, patch=patch, precision=precision, members=5, batch=1)["seconds"]
-                for name in ("loop", "vmap")
-            )
+        for precision, (loop, grouped) in child(told, "members", patch=patch).items():
             print(f"| {patch} | {precision} | {loop:.3f} | {grouped:.3f} |", flush=True)
 
 
@@ -253,7 +267,7 @@ def print_preprocessing(told: argparse.Namespace) -> None:
 def print_ct(told: argparse.Namespace) -> None:
     print("\n| CT of 0.9 × 0.9 × 2 mm | members | s | before MiB | peak of the process MiB |")
     print("|---|---|---|---|---|")
-    for name, members in (("on its own grid", 1), ("on its own grid", told.members), ("resampled", told.members)):
+    for name, members in (("on its own grid", 1), ("on its own grid", told.members), ("resampled", 1)):
         r = child(told, "ct", name=name, shape=tuple(told.shape), members=members)
         print(f"| {name} | {members} | {r['seconds']:.0f} | {r['before']:.0f} | {r['peak']:.0f} |", flush=True)
 
@@ -264,10 +278,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shape", type=int, nargs=3, default=(512, 512, 300), help="of the CT")
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    for hidden in ("--task", "--name", "--patch", "--precision"):
+    for hidden in ("--task", "--name", "--patch"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
-    parser.add_argument("--batch", type=int, default=1, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -276,8 +288,9 @@ def main() -> None:
     if told.task:
         import torch
 
-        torch.set_num_threads(told.threads)
-        tasks = {"engine": time_engine, "members": time_members, "preprocessing": time_preprocessing, "ct": stream_ct}
+        torch.set_num_threads(1)
+        timers = (time_engines, time_windows, time_members, time_preprocessing, stream_ct)
+        tasks = dict(zip(TABLES, timers, strict=True))
         print(json.dumps(tasks[told.task](told)))
         return
     tables = dict(

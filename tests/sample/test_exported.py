@@ -98,7 +98,7 @@ def test_members_of_the_exported_model_are_those_of_ours(to, single, tmp_path):
 
 def test_several_members_and_views_of_exported_files(folder, tmp_path):
     export_model(folder, tmp_path / "m", to="torchscript")
-    views = Sampling(sampler=("tta",), views=2)
+    views = Sampling(sampler=("tta",), tta=("flips",), views=2)
     exported = open_model(tmp_path / "m", device="cpu", sampling=views)
     ours = load_model(folder, device="cpu", precision="float32", sampling=views)
     assert exported.ensemble == ours.ensemble == "deep ensemble of 2 x 2 views"

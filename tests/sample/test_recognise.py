@@ -66,7 +66,7 @@ def test_the_program_makes_members_of_views(folder, tmp_path):
     found = told(*line, *views)
     assert found["ensemble"] == "deep ensemble of 2 x 3 views"
     assert found["members"] == [f"member_{n}{view}" for n in range(2) for view in ("", ".rotate_z_6", ".gamma_0.8")]
-    assert "at most 8 for flips" in run(*line, "--sampler", "tta", "--views", 9, code=2).output
+    assert "at most 8 for flips" in run(*line, "--sampler", "tta", "--tta", "flips", "--views", 9, code=2).output
 
 
 def test_draws_of_a_model_without_chance_are_refused(folder, tmp_path):
@@ -78,11 +78,11 @@ def test_draws_of_a_model_without_chance_are_refused(folder, tmp_path):
     assert told(*line, "--draws", 3, "--sampler", "dropout")["members"] == drawn
 
 
-@pytest.mark.parametrize("own", [{"overlap": 0.25}, {"batch": 2}])
+@pytest.mark.parametrize("own", [{"overlap": 0.25}, {"batch": 8}])
 def test_windows_of_a_bundle_are_its_own(tmp_path, own):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/inference.json").write_text("{}")
     with pytest.raises(ValueError, match="MONAI bundle and has its own"):
         open_model(tmp_path, trust_bundle=True, **own)
     with pytest.raises(InvalidInput, match=r"inference\.json"):
-        open_model(tmp_path, trust_bundle=True, overlap=0.5, batch=4)
+        open_model(tmp_path, trust_bundle=True)

@@ -27,7 +27,7 @@ def predict(
     device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="auto: bfloat16 where the processor computes in it.")] = "auto",
     overlap: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share by which windows overlap.")] = 0.5,
-    batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.")] = 2,
     stored_as: Annotated[StoredAs, typer.Option(help="Type of the probabilities in the store.")] = "uint16",
     tune_images: Annotated[
         Path | None,

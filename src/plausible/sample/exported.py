@@ -74,7 +74,7 @@ def load_exported_model(
     device: str = "auto",
     sampling: Sampling | None = None,
     overlap: float = 0.5,
-    batch: int = 4,
+    batch: int = 2,
 ) -> WindowedModel:
     """Read exported files with their card; they compute in the precision they were exported in.
 

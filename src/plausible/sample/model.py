@@ -22,7 +22,7 @@ def load_model(
     precision: Precision = "auto",
     sampling: Sampling | None = None,
     overlap: float = 0.5,
-    batch: int = 4,
+    batch: int = 2,
 ) -> WindowedModel:
     """Read a model that `plausible train` made; nothing is unpickled but tensors.
 

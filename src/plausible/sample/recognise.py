@@ -11,7 +11,7 @@ from plausible.sample.sampling import Sampling
 from plausible.sample.source import SegmentationModel
 from plausible.train.settings import Precision
 
-OVERLAP, BATCH = 0.5, 4
+OVERLAP, BATCH = 0.5, 2
 
 
 def open_model(

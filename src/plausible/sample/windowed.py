@@ -67,7 +67,7 @@ class WindowedModel:
     device: str = "cpu"
     precision: Precision = "float32"
     overlap: float = 0.5
-    batch: int = 4
+    batch: int = 2
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1 or self.batch < 1:
