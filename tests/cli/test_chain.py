@@ -33,7 +33,9 @@ def test_train_says_what_it_made_and_what_comes_next(model, dataset):
     before = contents(model)
     done = run(*line).stdout.splitlines()
     assert done[0] == "deep ensemble of 2 (finished before)"
-    assert [one.split()[:3] for one in done[1:-1]] == [["member_0", "seed", "0"], ["member_1", "seed", "1"]]
+    assert [one.split()[:5] for one in done[1:-1]] == [
+        [f"member_{m}", "DynUNet", "2-4-8", "seed", str(m)] for m in range(2)
+    ]
     assert done[-1] == f"next: plausible predict {model} -i IMAGES -o MEMBERS"
     found = told(*line)
     assert found["was_finished"]
@@ -86,7 +88,7 @@ def test_parts_of_predict_are_parts_of_the_cases(model, dataset, tmp_path):
 
 def test_dry_runs_write_nothing(model, dataset, tmp_path):
     predict = ("predict", model, "-i", dataset / "imagesTr", "-o", tmp_path / "members", "--dry-run")
-    assert told(*predict)["members"] == 2
+    assert told(*predict)["members"] == ["member_0", "member_1"]
     assert "5 images; would write 2 members each" in run(*predict).stdout
     train = ("train", dataset, "-o", tmp_path / "model", *TINY_OPTIONS, "--dry-run")
     assert told(*train)["plan"]["patch"] == [8, 12, 8]
@@ -98,7 +100,7 @@ def test_without_torch_the_extra_is_named(model, dataset, tmp_path, monkeypatch)
     def missing(*_: object, **__: object) -> None:
         raise missing_extra("torch", extra="train")
 
-    monkeypatch.setattr(predict_module, "load_model", missing)
+    monkeypatch.setattr(predict_module, "open_model", missing)
     line = ("predict", model, "-i", dataset / "imagesTr", "-o", tmp_path / "members")
     assert 'pip install "plausible[train]"' in run(*line, code=5).stderr
 
@@ -113,4 +115,4 @@ def test_a_split_that_cannot_be_read_says_how_it_looks(content, dataset, tmp_pat
 
 def test_a_model_that_is_none_is_refused(dataset, tmp_path):
     done = told("predict", tmp_path, "-i", dataset / "imagesTr", "-o", tmp_path / "members", code=4)
-    assert done["problem"]["code"] == "E502"
+    assert done["problem"]["code"] == "E504"

@@ -70,6 +70,6 @@ def test_what_is_broken_is_told_and_stops_no_more_than_it_must(tmp_path: Path, n
 def test_every_problem_of_a_study_s_input_has_a_broken_study() -> None:
     shown = {BROKEN[name].__name__ for name in BROKEN}
     assert len(shown) == len(BROKEN)
-    of_input = {code for code in PROBLEMS if code < "E314"}
+    of_input = {code for code in PROBLEMS if code < "E314"} - {"E206"}  # which only a model's spacing tells
     source = Path(__file__).with_name("broken.py").read_text()
     assert {code for code in of_input if f'"{code}"' not in source} == set()

@@ -153,7 +153,7 @@ def test_linear_regression_has_the_exact_mean_and_the_mean_field_variance(tmp_pa
     np.testing.assert_allclose(
         mean.detach().numpy().ravel(), np.linalg.solve(precision, inputs.T @ values / sigma**2), atol=1e-5
     )
-    np.testing.assert_allclose(sd.detach().numpy().ravel() ** 2, 1 / np.diag(precision), rtol=1e-4)
+    np.testing.assert_allclose(sd.detach().numpy().ravel() ** 2, 1 / np.diag(precision), rtol=1e-3)
     assert (sd.detach().numpy().ravel() ** 2 < 0.99 * np.diag(np.linalg.inv(precision))).all()
 
 
@@ -172,7 +172,7 @@ def test_without_data_the_posterior_is_the_prior(kl_weight, tmp_path):
     minimise(lambda: negative_elbo(gaussian, step), gaussian)
     (mean,), (sd,) = gaussian.means().values(), gaussian.standard_deviations().values()
     np.testing.assert_allclose(mean.detach().numpy(), 0, atol=1e-5)
-    np.testing.assert_allclose(sd.detach().numpy(), 0.3, rtol=1e-4)
+    np.testing.assert_allclose(sd.detach().numpy(), 0.3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kl_weight", [1.0, 0.25])

@@ -57,7 +57,8 @@ def test_draws_have_half_the_diagonal_and_half_the_low_rank_covariance():
     mean = {"a": torch.tensor([1.0, -2.0]), "b": torch.tensor([[0.5]])}
     sd = {"a": torch.tensor([0.5, 1.0]), "b": torch.tensor([[2.0]])}
     deviations = {"a": torch.randn(4, 2, generator=generator), "b": torch.randn(4, 1, 1, generator=generator)}
-    functions = SwagFunctions(torch.nn.Identity(), mean, sd, deviations)
+    stored = [{name: values / UNIT for name, values in part.items()} for part in (sd, deviations)]
+    functions = SwagFunctions(torch.nn.Identity(), mean, *stored)
     rows = np.array(
         [torch.cat([v.flatten() for v in functions.weights(seed).values()]).numpy() for seed in range(8000)]
     )
@@ -158,8 +159,9 @@ def test_windows_of_one_draw_go_through_the_same_function():
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3, padding=1))
     names = dict(network.named_parameters())
     mean = {name: torch.zeros_like(value) for name, value in names.items()}
-    sd = {name: torch.ones_like(value) for name, value in names.items()}
-    functions = SwagFunctions(network, mean, sd, {name: torch.ones(2, *value.shape) for name, value in names.items()})
+    sd = {name: torch.ones_like(value) / UNIT for name, value in names.items()}
+    along = {name: torch.ones(2, *value.shape) / UNIT for name, value in names.items()}
+    functions = SwagFunctions(network, mean, sd, along)
     image = torch.randn(1, 1, 5, 7, 18, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         function = functions.draw(4, shape=(5, 7, 18))

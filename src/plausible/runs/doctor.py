@@ -16,7 +16,12 @@ from typing import Literal
 
 Status = Literal["ok", "warn", "fail"]
 
-EXTRAS = {"train": "to train and predict", "calibrate": "for further calibrators of probabilities"}
+EXTRAS = {
+    "train": "to train and predict",
+    "nnunet": "to predict with trained models of nnU-Net v2",
+    "onnx": "to predict with ONNX models",
+    "calibrate": "for further calibrators of probabilities",
+}
 """What each extra is for."""
 LITTLE_MEMORY_GB = 4.0
 LITTLE_DISK_GB = 2.0
