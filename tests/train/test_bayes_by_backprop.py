@@ -308,6 +308,7 @@ def test_members_are_draws_that_repeat(bayesian):
     given = image((22, 29, 12), spacing=(1.0, 1.2, 2.0))
     model = load_model(folder, device="cpu", sampling=Sampling(draws=3))
     assert [info.id for info in model.infos] == [f"member_0.draw_{n:02d}" for n in range(3)]
+    assert model.ensemble == "single member (Bayes by Backprop) x 3 draws"
     first, second = (
         [member.probabilities for member in predict_members(source, given)]
         for source in (model, load_model(folder, device="cpu", sampling=Sampling(draws=3), batch=1))

@@ -48,7 +48,7 @@ def load_model(
     loaded = WindowedModel(
         classes=info.classes,
         channels=info.channels,
-        ensemble=info.ensemble,
+        ensemble=info.ensemble + (f" x {sampling.draws} draws" if _gives_many(info) else ""),
         grid=info.plan,
         sources=tuple(_sources(model, info, sampling, device=chosen)),
         device=chosen,
@@ -89,6 +89,10 @@ def _source(model: Path, info: ModelInfo, record: MemberRecord, *, device: str) 
         "torch": torch.__version__,
     }
     return FunctionSource(record.info, functions, identity, plan.patch, network=network)
+
+
+def _gives_many(info: ModelInfo) -> bool:
+    return any(METHODS[record.method].stochastic for record in info.members)
 
 
 def _with_kinds(sampling: Sampling, info: ModelInfo) -> Sampling:
