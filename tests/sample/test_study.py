@@ -129,3 +129,15 @@ def test_a_folder_without_images_is_refused(model, tmp_path):
     with pytest.raises(InvalidInput) as error:
         image_study(tmp_path, model)
     assert error.value.problem.code == "E108"
+
+
+def test_a_store_with_other_members_is_refused_before_anything_is_written(model, images, tmp_path):
+    study = image_study(images, model)
+    predict_study(model, study, tmp_path / "s")
+    one = replace(model, sources=model.sources[:1])
+    before = (tmp_path / "s/members.json").read_bytes()
+    with pytest.raises(ValueError, match=r"holds other members \(member_1\)"):
+        predict_study(one, image_study(images, one), tmp_path / "s")
+    assert (tmp_path / "s/members.json").read_bytes() == before
+    predict_study(one, image_study(images, one), tmp_path / "t")
+    assert predict_study(model, study, tmp_path / "t").failures == ()  # more members of the same kind join those there

@@ -143,6 +143,18 @@ def write_members_json(store: Path, infos: tuple[MemberInfo, ...], *, classes: C
     )
 
 
+def refuse_other_members(store: Path, infos: tuple[MemberInfo, ...]) -> None:
+    """Refuse a folder with members that are none of these: whoever reads the store would take them together.
+
+    Raises:
+        ValueError: naming them.
+    """
+    found = sorted(path.name for path in store.glob("[!.]*")) if store.is_dir() else []
+    others = [name for name in found if name not in {"members.json", *(info.id for info in infos)}]
+    if others:
+        raise ValueError(f"{store.name} holds other members ({', '.join(others[:5])}); choose a new folder with -o")
+
+
 def read_members_json(store: Path) -> dict[str, Any]:
     """Read `members.json` of a store."""
     content: dict[str, Any] = json.loads((store / "members.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from plausible.core import Case, InvalidInput, Member, MemberInfo, Members, Prob
 from plausible.core.problems import located
 from plausible.io import hash_files, is_stored, store_path, write_member, write_members_json
 from plausible.io.atomic import remove_leftovers
-from plausible.io.store import StoredAs
+from plausible.io.store import StoredAs, refuse_other_members
 from plausible.sample.copula import METHOD, CopulaSettings, draw_members
 
 OnCase = Callable[[str, int, int, str], None]
@@ -60,7 +60,7 @@ def draw_study(
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
     infos = tuple(MemberInfo(id=f"draw_{k}", kind="draw", method=METHOD, draw=k, seed=seed) for k in range(samples))
-    _refuse_others(store, {info.id for info in infos})
+    refuse_other_members(store, infos)
     remove_leftovers(store)
     ensemble = describe(samples, settings)
     write_members_json(store, infos, classes=study.classes, ensemble=ensemble, copula=told(settings), of=study.ensemble)
@@ -120,13 +120,6 @@ def mean_member(members: Members) -> Member:
     total /= np.float32(len(members))
     open_ = hard and bool(((total > 0) & (total < 1)).any())
     return Member(total, members.geometry, members.classes, MemberInfo(id="mean"), hard=hard and not open_)
-
-
-def _refuse_others(store: Path, ids: set[str]) -> None:
-    found = sorted(path.name for path in store.glob("[!.]*")) if store.is_dir() else []
-    others = [name for name in found if name not in {*ids, "members.json"}]
-    if others:
-        raise ValueError(f"{store.name} holds other members ({', '.join(others[:5])}); choose a new folder with -o")
 
 
 def describe(samples: int, settings: CopulaSettings) -> str:

@@ -13,7 +13,14 @@ import plausible
 from plausible.core import Case, InvalidInput, Problem, Study, content_key, sha256_of
 from plausible.io.atomic import remove_leftovers
 from plausible.io.images import find_images, read_image
-from plausible.io.store import StoredAs, is_stored, store_path, write_member, write_members_json
+from plausible.io.store import (
+    StoredAs,
+    is_stored,
+    refuse_other_members,
+    store_path,
+    write_member,
+    write_members_json,
+)
 from plausible.sample.source import SegmentationModel
 
 OnCase = Callable[[str, int, int], None]
@@ -69,7 +76,11 @@ def predict_study(
         overwrite: predict again what is there already.
         on_case: called after each case.
         record: what else `members.json` says of how the members were made, as plain JSON values.
+
+    Raises:
+        ValueError: the store holds other members, which would be read together with these.
     """
+    refuse_other_members(store, model.infos)
     remove_leftovers(store)
     told = {"ensemble": model.ensemble, **_inserted_dropout(model), **(record or {})}
     write_members_json(store, model.infos, classes=model.classes, **told)
