@@ -1,8 +1,9 @@
 """`plausible train`: an ensemble from an nnU-Net raw dataset."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -21,6 +22,8 @@ from plausible.train import (
     plan_training,
     train_ensemble,
 )
+
+Told = TypeVar("Told")
 
 EXAMPLE = "plausible train Dataset004_Hippocampus -o MODEL --members 5 --workers 2"
 
@@ -91,38 +94,36 @@ def train(
 
 
 def _read_recipes(path: Path) -> tuple[Recipe, ...]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    def parse(content: Any) -> tuple[Recipe, ...]:
         if not isinstance(content, list) or not all(isinstance(recipe, dict) for recipe in content):
             raise TypeError("not a list of objects")
         return tuple(content)
-    except (OSError, ValueError, TypeError) as error:
-        raise InvalidInput(
-            Problem(
-                code="E501",
-                file=path.name,
-                found=f"{type(error).__name__}: {str(error)[:200]}",
-                expected='[{"architecture": "segresnet"}, {"loss": "ce", "width": 24}, ...]',
-                fix="correct the recipes, or leave --recipes out",
-            )
-        ) from error
+
+    return _read(path, parse, option="recipes", example='[{"architecture": "segresnet"}, {"loss": "ce", "width": 24}]')
 
 
 def _read_split(path: Path) -> Split:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+    def parse(content: Any) -> Split:
         train, validation = content["train"], content.get("validation", [])
         if not (isinstance(train, list) and isinstance(validation, list)):
             raise TypeError("train and validation must be lists of cases")
         return Split(tuple(train), tuple(validation))
+
+    return _read(path, parse, option="split", example='{"train": ["case_1", ...], "validation": ["case_2", ...]}')
+
+
+def _read(path: Path, parse: Callable[[Any], Told], *, option: str, example: str) -> Told:
+    """Read a JSON file that an option names; whatever is wrong with it becomes one problem."""
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(
             Problem(
                 code="E501",
                 file=path.name,
                 found=f"{type(error).__name__}: {str(error)[:200]}",
-                expected='{"train": ["case_1", ...], "validation": ["case_2", ...]}',
-                fix="correct the split, or leave --split out",
+                expected=example,
+                fix=f"correct the {option}, or leave --{option} out",
             )
         ) from error
 

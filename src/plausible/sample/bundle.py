@@ -21,7 +21,8 @@ from plausible.core import Classes, Image, InvalidInput, Member, MemberInfo, Pro
 from plausible.sample.bundle_config import BundleParts, read_bundle, unusable_bundle
 from plausible.sample.sampling import Sampling
 from plausible.sample.windowed import check_channels
-from plausible.train.network import autocast, choose_device, choose_precision, to_probabilities
+from plausible.train.device import choose_device
+from plausible.train.network import autocast, choose_precision, to_probabilities
 from plausible.train.settings import Precision
 
 

@@ -18,9 +18,9 @@ from plausible.core import InvalidInput, Problem, UnfitEnvironment
 from plausible.sample.model_card import CARD, ModelCard, file_hash, read_card, unusable_card
 from plausible.sample.sampling import Sampling
 from plausible.sample.windowed import FunctionSource, WindowedModel, draws_of, sampled
+from plausible.train.device import choose_device
 from plausible.train.grid import ChannelFingerprint, Triple
 from plausible.train.hooks import Function, Place
-from plausible.train.network import choose_device
 
 Engine: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """From windows `b n i j k` in the file's own axes to what it returns `b c i j k`."""

@@ -41,7 +41,8 @@ def load_model(
     info = read_model(model)
     sampling = _with_kinds(sampling or Sampling(), info)
     try:
-        from plausible.train.network import choose_device, choose_precision
+        from plausible.train.device import choose_device
+        from plausible.train.network import choose_precision
     except ImportError as error:
         raise missing_extra(error.name or "torch", extra="train") from error
     chosen = choose_device(device)

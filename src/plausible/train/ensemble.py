@@ -81,18 +81,18 @@ def train_ensemble(
             E108 and E311 for an unreadable dataset.
         UnfitEnvironment: E901 torch or MONAI or the device is missing, E902 a worker was killed.
     """
-    settings = settings or TrainingSettings()
     check_folder(output)
     told = read_dataset_json(dataset / "dataset.json")
-    surveys = survey_dataset(
-        dataset,
-        raters=_raters(dataset, raters, ensemble),
-        split=split,
-        validation_fraction=validation_fraction,
+    design = Design(
+        members=members,
+        ensemble=ensemble,
         seed=seed,
+        settings=settings or TrainingSettings(),
+        recipes=tuple(recipes),
     )
-    design = Design(members=members, ensemble=ensemble, seed=seed, settings=settings, recipes=tuple(recipes))
-    request = request_of({**design.asked, "rater": [r for r in surveys.by_rater if r], **asdict(settings)}, surveys)
+    surveys = _survey(dataset, design, raters, split, validation_fraction)
+    raters = [rater for rater in surveys.by_rater if rater]
+    request = request_of({**design.asked, "rater": raters, **asdict(design.settings)}, surveys)
     finished = finished_model(output, request)
     if finished:
         return Trained(finished, True, surveys.left_out)
@@ -118,18 +118,16 @@ def plan_training(
     Raises:
         InvalidInput: as `train_ensemble`.
     """
-    settings = settings or TrainingSettings()
-    channels = read_dataset_json(dataset / "dataset.json").channels
-    surveys = survey_dataset(
-        dataset,
-        raters=_raters(dataset, raters, ensemble),
-        split=split,
-        validation_fraction=validation_fraction,
+    design = Design(
+        members=members,
+        ensemble=ensemble,
         seed=seed,
+        settings=settings or TrainingSettings(),
+        recipes=tuple(recipes),
     )
-    design = Design(members=members, ensemble=ensemble, seed=seed, settings=settings, recipes=tuple(recipes))
-    found = _fingerprint(surveys, channels)
-    planned = plan(found, settings)
+    surveys = _survey(dataset, design, raters, split, validation_fraction)
+    found = _fingerprint(surveys, read_dataset_json(dataset / "dataset.json").channels)
+    planned = plan(found, design.settings)
     return {
         "members": [
             {
@@ -165,7 +163,8 @@ def _start(
     try:
         import torch
 
-        from plausible.train.network import choose_device, choose_precision
+        from plausible.train.device import choose_device
+        from plausible.train.network import choose_precision
     except ImportError as error:
         raise missing_extra(error.name or "torch", extra="train") from error
     chosen = choose_device(device)
@@ -243,6 +242,19 @@ def _assemble(output: Path, started: Mapping[str, Any], surveys: Surveys, told: 
         leftover.unlink(missing_ok=True)
     shutil.rmtree(output / CACHE, ignore_errors=True)
     return info
+
+
+def _survey(
+    dataset: Path, design: Design, raters: Sequence[str], split: Split | None, validation_fraction: float
+) -> Surveys:
+    """Read every case that the design trains or validates on, once for each of its raters."""
+    return survey_dataset(
+        dataset,
+        raters=_raters(dataset, raters, design.ensemble),
+        split=split,
+        validation_fraction=validation_fraction,
+        seed=design.seed,
+    )
 
 
 def _raters(dataset: Path, raters: Sequence[str], ensemble: EnsembleKind) -> tuple[str, ...]:

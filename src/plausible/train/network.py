@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import torch
 
 from plausible.core import Classes
-from plausible.train.device import choose_device as choose_device  # noqa: PLC0414
 from plausible.train.plan import Plan
 from plausible.train.settings import LossName, Precision
 
