@@ -71,9 +71,7 @@ def predict(
                 trust_bundle=trust_bundle,
             )
 
-        tuned = tune_images is not None or tune_labels is not None
-        if tuned and (tune_images is None or tune_labels is None or "dropout" not in sampling.sampler):
-            raise ValueError("--tune-images and --tune-labels go together, with --sampler dropout")
+        tuning = _tuning(tune_images, tune_labels, sampling)
         loaded = opened(sampling)
         _check_draws(loaded, sampling)
         study = image_study(images, loaded).part(part_id, num_parts=num_parts)
@@ -81,10 +79,10 @@ def predict(
             _show_images(loaded, study, output, as_json=as_json)
             return
         record: dict[str, Any] = {}
-        if tune_images is not None and tune_labels is not None:
+        if tuning:
             from plausible.cli.insert_rate import choose
 
-            record = {"insert_rate": choose(opened, tune_images, tune_labels, sampling, output, quiet=quiet)}
+            record = {"insert_rate": choose(opened, *tuning, sampling, output, quiet=quiet)}
             loaded = opened(replace(sampling, insert_rate=record["insert_rate"]["rate"]))
         with case_progress("predict", quiet=quiet) as progress:
             done = predict_study(
@@ -94,6 +92,15 @@ def predict(
         finish(failures=len(done.failures), done=len(done.written))
 
     guarded(run, as_json=as_json)
+
+
+def _tuning(images: Path | None, labels: Path | None, sampling: Sampling) -> tuple[Path, Path] | None:
+    """Images and labels that the rate of inserted dropout is chosen on, if they are told."""
+    if images is None and labels is None:
+        return None
+    if images is None or labels is None or "dropout" not in sampling.sampler:
+        raise ValueError("--tune-images and --tune-labels go together, with --sampler dropout")
+    return images, labels
 
 
 def _check_draws(model: SegmentationModel, sampling: Sampling) -> None:
