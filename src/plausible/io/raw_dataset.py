@@ -103,7 +103,8 @@ def read_dataset(folder: Path, *, part: str = "Tr", subjects: Sequence[str] = ()
     images = find_images(folder / f"images{part}", known=labels)
     wanted = set(subjects) or set(images) | set(labels)
     cases = [
-        _case(subject, images[subject], labels[subject], told) for subject in sorted(set(images) & set(labels) & wanted)
+        _case(subject, images[subject], labels[subject], told, rater=rater)
+        for subject in sorted(set(images) & set(labels) & wanted)
     ]
     problems = [p for p in unpaired(images, labels) if p.subject in wanted or p.code == "E101"]
     return Study(told.name, told.classes, tuple(cases), tuple(problems))
@@ -151,12 +152,12 @@ def read_reference(
     return LabelSource(values, classes, MemberInfo(id=rater, kind="rater", rater=rater, source=path.name)), geometry
 
 
-def _case(subject: str, images: Sequence[Path], label: Path, told: DatasetJson) -> Case:
+def _case(subject: str, images: Sequence[Path], label: Path, told: DatasetJson, *, rater: str) -> Case:
     def load_image() -> Image:
         return read_image(images, channels=told.channels, subject=subject)
 
     def load_raters() -> Members:
-        source, geometry = read_reference(label, classes=told.classes, subject=subject)
+        source, geometry = read_reference(label, classes=told.classes, subject=subject, rater=rater or "reference")
         return Members(geometry, told.classes, (source,), subject, sliceable=True)
 
     files = {path.name: str(path) for path in [*images, label]}
