@@ -135,7 +135,14 @@ def _predict_stock(out: Path, *, folds: int) -> None:
 
 
 def _compare(out: Path, *, folds: Sequence[int]) -> None:
-    """Predict the same cases from the same folder, compare with what stock wrote, print the tables."""
+    """Predict the same cases from the same folder, compare with what stock wrote, print the tables.
+
+    With one thread, as stock has it for `nnUNet_def_n_proc=1`: sums in another order differ in their last digit, which
+    float16 accumulators make 2e-4 of a probability.
+    """
+    import torch
+
+    torch.set_num_threads(1)
 
     def load(views: Views) -> NnunetModel:
         return load_nnunet_model(_model_folder(out), folds=folds, checkpoint=CHECKPOINT, views=views, device="cpu")
