@@ -1,5 +1,12 @@
 """Against one reference or several: overlap, surfaces, calibration, failure detection, and intervals over subjects."""
 
+from plausible.evaluate.acquisition import (
+    ACQUISITION_SCORES,
+    Acquisition,
+    acquisition,
+    acquisition_gain,
+    worst_cases_found,
+)
 from plausible.evaluate.ambiguity import (
     AMBIGUITY_SCORES,
     SetOverlap,
@@ -221,6 +228,7 @@ from plausible.evaluate.volume_crps import (
 )
 
 __all__ = [
+    "ACQUISITION_SCORES",
     "ADAPTIVE_CALIBRATION_SCORES",
     "AMBIGUITY_MAPS",
     "AMBIGUITY_SCORES",
@@ -251,6 +259,7 @@ __all__ = [
     "TOP_LABEL",
     "VOLUME_FORECAST_SCORES",
     "WHOLE_IMAGE",
+    "Acquisition",
     "Answers",
     "BoundaryBands",
     "BrierDecomposition",
@@ -285,6 +294,8 @@ __all__ = [
     "VolumeForecast",
     "absolute_relative_volume_difference",
     "absolute_volume_difference_ml",
+    "acquisition",
+    "acquisition_gain",
     "adaptive_calibration_error",
     "adaptive_maximum_calibration_error",
     "ambiguity_rows",
@@ -404,4 +415,5 @@ __all__ = [
     "volume_difference_ml",
     "volume_energy_distance",
     "voxel_retention",
+    "worst_cases_found",
 ]
