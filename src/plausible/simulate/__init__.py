@@ -1,5 +1,6 @@
-"""Toy images with known aleatoric and epistemic truth."""
+"""Toy images with known aleatoric and epistemic truth, and artefacts that make a model fail."""
 
+from plausible.simulate.artefacts import ARTEFACTS, with_artefact
 from plausible.simulate.objects import ToyObject, ball_profile, edge_profile
 from plausible.simulate.raters import (
     aleatoric_entropy,
@@ -12,6 +13,7 @@ from plausible.simulate.raters import (
 from plausible.simulate.toy import TOY_CASES, ToyCase, ToyGroup, raters_of_case, simulate, simulate_one
 
 __all__ = [
+    "ARTEFACTS",
     "TOY_CASES",
     "ToyCase",
     "ToyGroup",
@@ -27,4 +29,5 @@ __all__ = [
     "shares",
     "simulate",
     "simulate_one",
+    "with_artefact",
 ]
