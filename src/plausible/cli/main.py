@@ -20,6 +20,7 @@ VERBS: Mapping[str, str] = {
     "assess": "The uncertainty of every case: maps, numbers, verdicts, pages.",
     "calibrate": "What can be promised for new patients: intervals, margins, sets, failure flags.",
     "evaluate": "Members and their mean against one reference or several.",
+    "validate": "Which uncertainty is good for what: models, measures and aggregations, judged task by task.",
     "report": "Draw pages again, and merge the parts of a shared run.",
 }
 """Each verb in a line, in the order in which they are used; `plausible.cli.VERB` has the function and its EXAMPLE."""

@@ -54,13 +54,21 @@ class Panels(Generic[View]):
 
         def register(function: Callable[[View], Content]) -> Callable[[View], Content]:
             name = function.__name__
-            if name in self._panels:
-                raise ValueError(f"{self.kind} panel {name!r} is registered twice")
             template = f"{self.kind}/{name}.html.j2"
-            self._panels[name] = Panel(name, title, function, template, Reading(shows, good, bad, do), needs)
+            self.append(Panel(name, title, function, template, Reading(shows, good, bad, do), needs))
             return function
 
         return register
+
+    def append(self, panel: Panel[View]) -> None:
+        """Register a panel that was made of something else, such as an entry of a catalogue.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if panel.name in self._panels:
+            raise ValueError(f"{self.kind} panel {panel.name!r} is registered twice")
+        self._panels[panel.name] = panel
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class EvaluatedCase:
         """
         return cls(
             content["subject"],
-            tuple(_row(row) for row in content["rows"]),
+            tuple(row_from_dict(row) for row in content["rows"]),
             tuple(_bins_from_dict(content["subject"], one) for one in content["reliability"]),
             content["reference_ml"],
             tuple(content["references"]),
@@ -83,7 +83,8 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(defined)) if defined else None
 
 
-def _row(content: Mapping[str, Any]) -> Score:
+def row_from_dict(content: Mapping[str, Any]) -> Score:
+    """Read what `Score.to_dict` wrote."""
     return Score(**{**content, "value": float("nan") if content["value"] is None else content["value"]})
 
 

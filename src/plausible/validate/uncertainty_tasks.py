@@ -1,0 +1,96 @@
+"""Tasks that judge one number per case: does it find shifted cases, failures, and cases worth annotating?"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Float64
+
+from plausible.evaluate import (
+    ACQUISITION_SCORES,
+    DETECTION_SCORES,
+    RISK_COVERAGE_SCORES,
+    acquisition,
+    area_under_risk_coverage,
+    area_under_roc,
+    normalized_area_under_risk_coverage,
+    risk_coverage,
+)
+from plausible.evaluate.detection import detection
+from plausible.validate.arm import SETS, Arm, Heading, Line
+from plausible.validate.tasks import TASKS, VALUES
+
+
+@TASKS.add(unit="1", higher_is="better", source=VALUES)
+def out_of_distribution(arm: Arm) -> Iterator[Line | None]:
+    """Whether an uncertainty tells images unlike the training data from familiar ones."""
+    if len(arm.sets) < len(SETS):
+        return
+    shifted = arm.values(lambda case: float(case.shifted))
+    for (measure, aggregation), found in arm.uncertainties().items():
+        if not np.isfinite(found.suspicion).any():
+            continue
+        cases = detection(found.suspicion, shifted > 0)
+        for entry in DETECTION_SCORES:
+            heading = Heading(
+                task="out_of_distribution", score=entry.name, unit=entry.unit, higher_is=entry.higher_is,
+                measure=measure, aggregation=aggregation, cases="all",
+            )  # fmt: skip
+            if entry.function is area_under_roc:
+                yield arm.statistic(heading, roc, found.suspicion, shifted)
+            else:
+                yield arm.plain(heading, entry.function(cases))
+
+
+@TASKS.add(unit="risk", higher_is="worse", source=VALUES)
+def failure(arm: Arm) -> Iterator[Line | None]:
+    """Whether the least sure cases are the worst ones: risk (1 - Dice) against coverage."""
+    for name, part in arm.sets.items():
+        risks = part.risks
+        for (measure, aggregation), found in part.uncertainties().items():
+            if not np.isfinite(found.suspicion + risks).any():
+                continue
+            curve = risk_coverage(-found.suspicion, risks)
+            for entry in RISK_COVERAGE_SCORES:
+                heading = Heading(
+                    task="failure", score=entry.name, unit=entry.unit, higher_is=entry.higher_is, measure=measure,
+                    aggregation=aggregation, cases=name,
+                )  # fmt: skip
+                if entry.function in (area_under_risk_coverage, normalized_area_under_risk_coverage):
+                    yield part.statistic(heading, _of_curve(entry.name), -found.suspicion, risks)
+                else:
+                    yield part.plain(heading, entry.function(curve))
+
+
+@TASKS.add(unit="1", higher_is="better", source=VALUES)
+def active_learning(arm: Arm) -> Iterator[Line | None]:
+    """Whether the least sure cases are those where annotation would pay: share of all risk among the first ones sent.
+
+    A ranking, without training again: that the worst cases are found first does not promise that training on them
+    helps most.
+    """
+    for name, part in arm.sets.items():
+        risks = part.risks
+        for (measure, aggregation), found in part.uncertainties().items():
+            if not np.isfinite(found.suspicion + risks).any():
+                continue
+            for entry in ACQUISITION_SCORES:
+                heading = Heading(
+                    task="active_learning", score=entry.name, unit=entry.unit, higher_is=entry.higher_is,
+                    measure=measure, aggregation=aggregation, cases=name,
+                )  # fmt: skip
+                yield part.statistic(heading, _of_acquisition(entry.name), found.suspicion, risks)
+
+
+def roc(suspicion: Float64[np.ndarray, " s"], wanted: Float64[np.ndarray, " s"]) -> float:
+    """Area under the ROC curve of cases that are wanted (1) or not (0)."""
+    return area_under_roc(detection(suspicion, wanted > 0))
+
+
+def _of_curve(name: str) -> Callable[..., float]:
+    score = RISK_COVERAGE_SCORES[name].function
+    return lambda confidence, risk: float(score(risk_coverage(confidence, risk)))
+
+
+def _of_acquisition(name: str) -> Callable[..., float]:
+    score = ACQUISITION_SCORES[name].function
+    return lambda suspicion, risk: float(score(acquisition(suspicion, risk)))

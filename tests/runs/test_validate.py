@@ -1,0 +1,169 @@
+"""A validation study from its file to its table: saved predictions, artefacts, caches, and what a user gets wrong."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from plausible.core import InvalidInput
+from plausible.io.raw_dataset import raters_of
+from plausible.runs.simulate import SimulateSettings, simulate_dataset
+from plausible.runs.validate import validate_study
+from plausible.runs.validation_data import prepare_data
+from plausible.runs.validation_toml import read_validation_study
+from plausible.validate import TASKS
+from tests.cli.program import contents, run, told
+
+STUDY = """
+name = "saved"
+resamples = 30
+aggregations = ["whole_image:mean", "foreground_ratio_quantile"]
+[data.toy]
+dataset = "toy"
+ambiguous = ["iid_blurred_*"]
+artefacts = ["blur"]
+[models.saved]
+members = "members"
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Toy case 3b with three raters, whose label maps stand for what three members predicted."""
+    root = tmp_path_factory.mktemp("validate")
+    simulate_dataset("3b", root / "toy", settings=SimulateSettings(size=16, share=0.1))
+    (root / "study.toml").write_text(STUDY, encoding="utf-8")
+    for rater in raters_of(root / "toy", part="Ts"):
+        shutil.copytree(root / "toy" / f"labelsTs_{rater}", root / "members" / rater)
+        shutil.copy(root / "toy" / "dataset.json", root / "members" / rater)
+    for folder in (root / "members").iterdir():
+        for path in [*folder.glob("iid*.nii.gz")]:
+            shutil.copy(path, folder / path.name.replace(".nii.gz", ".blur.nii.gz"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def validated(made):
+    study = read_validation_study(made / "study.toml")
+    return validate_study(study, made / "out"), made / "out"
+
+
+def values(done, **wanted):
+    found = [line for line in done.lines if all(getattr(line, key) == value for key, value in wanted.items())]
+    assert len(found) == 1, found
+    return found[0].value
+
+
+def test_every_task_has_lines_and_nothing_failed(validated):
+    done, _ = validated
+    assert done.failures == ()
+    assert {line.task for line in done.lines} == set(TASKS.names)
+    assert {line.cases for line in done.lines} == {"familiar", "shifted", "all"}
+
+
+def test_members_that_are_the_raters_are_as_far_from_them_as_they_are_from_each_other(validated):
+    done, _ = validated
+    told = {"task": "ambiguity", "cases": "familiar"}
+    assert values(done, score="generalized_energy_distance_dice_v", **told) == pytest.approx(0, abs=1e-6)
+    told = {"task": "separation", "cases": "familiar", "score": "mean", "aggregation": "raters_differ"}
+    truth = values(done, measure="rater_entropy", **told)
+    assert truth == pytest.approx(0.6365, abs=1e-4)
+    assert values(done, measure="predictive_entropy", **told) == pytest.approx(truth, abs=1e-6)
+    assert values(done, measure="expected_entropy", **told) == pytest.approx(0, abs=1e-6)
+    told = {"task": "separation", "cases": "familiar", "aggregation": "whole_image"}
+    assert values(done, measure="predictive_entropy", score="normalized_cross_correlation", **told) == pytest.approx(1)
+    assert values(done, measure="predictive_entropy", score="distance_from_rater_entropy", **told) == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_the_table_holds_what_was_returned(validated):
+    done, out = validated
+    with (out / "table.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(done.lines) == len(json.loads((out / "validation.json").read_text("utf-8"))["lines"])
+    assert [row["score"] for row in rows] == [line.score for line in done.lines]
+    page = (out / "validation.html").read_text("utf-8")
+    assert page.count("<svg") == len(list((out / "plots").glob("*.svg"))) > 20
+    assert "://" not in page
+
+
+def test_no_folder_of_the_machine_is_written(validated, made):
+    _, out = validated
+    for name, data in contents(out, ".json", ".csv", ".html").items():
+        assert str(made).encode() not in data, name
+
+
+def test_what_was_made_before_is_kept_and_what_changed_is_made_anew(made, validated, monkeypatch):
+    _, out = validated
+    study = read_validation_study(made / "study.toml")
+
+    def never(*_args, **_told):
+        raise AssertionError("nothing has changed")
+
+    monkeypatch.setattr("plausible.runs.validate.case_values", never)
+    again = validate_study(study, out)
+    assert len(again.lines) == len(validated[0].lines)
+    (made / "other.toml").write_text(STUDY.replace("whole_image:mean", "whole_image:max"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="nothing has changed"):
+        validate_study(read_validation_study(made / "other.toml"), out)
+
+
+def test_copies_with_an_artefact_are_shifted_and_of_the_same_patient(made, tmp_path):
+    study = read_validation_study(made / "study.toml")
+    data = prepare_data(study.data["toy"], tmp_path, seed=0)
+    copies = [one for one in data.held_out if one.subject.endswith(".blur")]
+    assert len(copies) == sum(not one.shifted for one in data.held_out) == 4
+    assert all(one.shifted and one.patient == one.subject.removesuffix(".blur") for one in copies)
+    first = {name: path.read_bytes() for name, path in ((p.name, p) for one in copies for p in one.images)}
+    again = prepare_data(study.data["toy"], tmp_path / "again", seed=0)
+    assert {p.name: p.read_bytes() for one in again.held_out for p in one.images if ".blur" in p.name} == first
+
+
+def test_a_case_without_members_is_told_and_stops_nobody(made, tmp_path):
+    shutil.copytree(made / "members", tmp_path / "members")
+    for path in (tmp_path / "members").glob("*/iid_sharp_000.nii.gz"):
+        path.unlink()
+    (tmp_path / "study.toml").write_text(STUDY.replace('"toy"\nambiguous', f'"{made / "toy"}"\nambiguous'), "utf-8")
+    done = validate_study(read_validation_study(tmp_path / "study.toml"), tmp_path / "out")
+    assert [(problem.code, problem.subject) for problem in done.failures] == [("E102", "iid_sharp_000")]
+    assert len(done.lines) > 100
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("[models.saved]", "[models.saved]\ncolour = 1"), "colour"),
+        (('members = "members"', 'training = "deep"'), "deep"),
+        (('dataset = "toy"', 'dataset = "nowhere"'), "nowhere"),
+        (('"whole_image:mean"', '"whole_image:mode"'), "mode"),
+        (('artefacts = ["blur"]', 'artefacts = ["rain"]'), "rain"),
+        (('members = "members"', ""), "training, model and members"),
+        (('dataset = "toy"', 'simulate = "9"'), "3b"),
+        (('name = "saved"', 'tasks = ["luck"]'), "luck"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(made, tmp_path, change, says):
+    path = made / f"wrong_{tmp_path.name}.toml"
+    path.write_text(STUDY.replace(*change), encoding="utf-8")
+    with pytest.raises(InvalidInput, match="E110") as error:
+        read_validation_study(path)
+    assert says in error.value.problem.found
+
+
+def test_the_verb_says_what_it_would_do_and_does_it(made, validated, tmp_path):
+    _, out = validated
+    assert told("validate", made / "study.toml", "-o", tmp_path / "no", "--dry-run")["arms"] == [
+        {"data": "toy", "model": "saved", "training": ""}
+    ]
+    assert not (tmp_path / "no").exists()
+    assert "page" in run("validate", made / "study.toml", "-o", out, "-q").stdout
+    (made / "broken.toml").write_text("name = ", encoding="utf-8")
+    assert "E110" in run("validate", made / "broken.toml", "-o", out, code=4).stderr
+
+
+def test_the_study_of_the_toy_cases_can_be_read():
+    study = read_validation_study(Path(__file__).parents[2] / "studies" / "toy.toml")
+    assert {"case_1", "case_2", "case_3b", "factorial"} == set(study.data)
