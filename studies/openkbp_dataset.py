@@ -4,7 +4,7 @@
 
 Kept are the organs that were drawn in every patient: brainstem, spinal cord, both parotids, mandible. Esophagus and
 larynx become background: where they are missing nobody knows whether they were not drawn. Writes OUT/data
-(dataset.json, imagesTr, labelsTr), OUT/heldout/img and OUT/heldout/lab, and OUT/split.json for `plausible train`.
+(dataset.json, imagesTr, labelsTr), OUT/heldout/img and OUT/heldout/lab, and OUT/split.json for `plausible train` and `plausible validate`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def prepare(data: Path, out: Path, *, seed: int) -> None:
     values = {int(classes.labels[classes.channel(organ)][0]): n for n, organ in enumerate(ORGANS, start=1)}
     labels = find_labels(data / "labelsTr")
     split = shares(sorted(labels), seed=seed)
-    held_out = set(split.pop("held_out"))
+    held_out = set(split["test"])
     for subject, path in labels.items():
         image = data / "imagesTr" / f"{subject}_0000.nii.gz"
         places = [(out / "data/imagesTr", out / "data/labelsTr")]
@@ -51,6 +51,7 @@ def prepare(data: Path, out: Path, *, seed: int) -> None:
     told = {"name": "openkbp_hn_5", "channel_names": {"0": "CT"}, "labels": names, "file_ending": ".nii.gz"}
     write_json(out / "data/dataset.json", told)
     write_json(out / "split.json", split)
+    write_json(out / "data/split.json", split)
 
 
 def shares(subjects: Sequence[str], *, seed: int) -> dict[str, list[str]]:
@@ -59,7 +60,7 @@ def shares(subjects: Sequence[str], *, seed: int) -> dict[str, list[str]]:
     return {
         "train": sorted(order[:N_TRAIN]),
         "validation": sorted(order[N_TRAIN : N_TRAIN + N_VALIDATION]),
-        "held_out": sorted(order[N_TRAIN + N_VALIDATION :]),
+        "test": sorted(order[N_TRAIN + N_VALIDATION :]),
     }
 
 

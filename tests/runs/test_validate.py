@@ -167,3 +167,34 @@ def test_the_verb_says_what_it_would_do_and_does_it(made, validated, tmp_path):
 def test_the_study_of_the_toy_cases_can_be_read():
     study = read_validation_study(Path(__file__).parents[2] / "studies" / "toy.toml")
     assert {"case_1", "case_2", "case_3b", "factorial"} == set(study.data)
+
+
+def test_folders_of_the_machine_are_told_on_the_command_line(made, tmp_path):
+    text = STUDY.replace('"toy"', '"elsewhere"').replace('members = "members"', 'members = "nowhere"')
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidInput, match="--folder"):
+        read_validation_study(tmp_path / "study.toml")
+    study = read_validation_study(
+        tmp_path / "study.toml", folders={"data.toy": made / "toy", "models.saved": made / "members"}
+    )
+    assert (study.data["toy"].dataset, study.models["saved"].members) == (made / "toy", made / "members")
+    line = ("validate", tmp_path / "study.toml", "-o", tmp_path / "out", "--dry-run")
+    assert "data.toy" in run(*line, "--folder", f"data.tay={made}", code=4).stderr
+    assert "WHAT=DIR" in run(*line, "--folder", "data.toy", code=2).stderr
+
+
+def test_fractions_share_the_training_images_out_by_seed(made, tmp_path):
+    text = STUDY.replace('dataset = "toy"', 'dataset = "toy"\nfractions = [2, 1, 1]\nreferences = ["labelsTr"]')
+    path = made / "shares.toml"
+    path.write_text(text, encoding="utf-8")
+    parts = []
+    for seed in (0, 0, 1):
+        path.write_text(text.replace("fractions", f"data_seed = {seed}\nfractions"), encoding="utf-8")
+        told = read_validation_study(path).data["toy"]
+        data = prepare_data(told, tmp_path / f"{len(parts)}", seed=0)
+        test = [one.subject for one in data.held_out if not one.shifted]
+        assert data.split is not None
+        assert len(data.split.train) == 10 == 2 * len(data.split.validation) == 2 * len(test)
+        assert not set(test) & {*data.split.train, *data.split.validation}
+        parts.append(test)
+    assert parts[0] == parts[1] != parts[2]

@@ -15,6 +15,14 @@ EXAMPLE = "plausible validate study.toml -o OUT"
 def validate(
     study: Annotated[Path, typer.Argument(help="TOML file: data, trainings, models, measures, aggregations, tasks.")],
     output: Output,
+    folder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--folder",
+            metavar="WHAT=DIR",
+            help="Where a dataset or model lies on this machine: data.NAME=DIR or models.NAME=DIR; several times.",
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option("-device", "--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1, ...")
     ] = "auto",
@@ -36,7 +44,7 @@ def validate(
         from plausible.runs.validate import PAGE, TABLE, Watching, planned, validate_study
         from plausible.runs.validation_toml import read_validation_study
 
-        declared = read_validation_study(study)
+        declared = read_validation_study(study, folders=_folders(folder or []))
         if dry_run:
             _show([*planned(declared)], declared.tasks, output, as_json=as_json)
             return
@@ -58,6 +66,13 @@ def validate(
         finish(failures=len(done.failures), done=len(done.lines))
 
     guarded(run, as_json=as_json)
+
+
+def _folders(told: list[str]) -> dict[str, Path]:
+    pairs = [one.partition("=") for one in told]
+    if not all(equals and folder for _, equals, folder in pairs):
+        raise ValueError(f"--folder takes WHAT=DIR, such as data.hippocampus=Dataset004, got {', '.join(told)}")
+    return {what: Path(folder) for what, _, folder in pairs}
 
 
 def _show(arms: list[tuple[str, str, str]], tasks: tuple[str, ...], output: Path, *, as_json: bool) -> None:

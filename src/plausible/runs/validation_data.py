@@ -14,7 +14,7 @@ from plausible.io.rows import read_patients
 from plausible.runs.simulate import SPLIT_JSON, simulate_dataset
 from plausible.runs.validation_toml import ToldData
 from plausible.simulate import with_artefact
-from plausible.train import Split
+from plausible.train import Split, split_cases
 
 TEST_ROLES = ("test", "iid", "shifted")
 
@@ -90,7 +90,7 @@ def prepare_data(told: ToldData, output: Path, *, seed: int) -> PreparedData:
         dataset = output / "data" / told.name
         simulate_dataset(told.simulate, dataset, seed=told.data_seed, settings=told.simulated)
     meta = read_dataset_json(dataset / "dataset.json")
-    roles = _roles(told.split or dataset / SPLIT_JSON, told)
+    roles = _drawn(dataset, told) if told.fractions else _roles(told.split or dataset / SPLIT_JSON, told)
     held_out = _held_out(dataset, roles, told)
     if told.artefacts:
         held_out = (*held_out, *_spoilt(held_out, told, meta, output / "artefacts" / told.name, seed=seed))
@@ -98,6 +98,14 @@ def prepare_data(told: ToldData, output: Path, *, seed: int) -> PreparedData:
         raise _unfit(told, f"no test image like {', '.join(told.shifted)}", "wildcards that fit some test images")
     split = Split(tuple(roles["train"]), tuple(roles.get("validation", ()))) if roles.get("train") else None
     return PreparedData(told.name, dataset, split, meta, held_out)
+
+
+def _drawn(dataset: Path, told: ToldData) -> dict[str, list[str]]:
+    """Share the cases of the training folder out by seed."""
+    images, labels = find_images(dataset / "imagesTr"), find_labels(dataset / "labelsTr")
+    shares = tuple(one / sum(told.fractions) for one in told.fractions)
+    parts = split_cases(sorted(set(images) & set(labels)), fractions=shares, seed=told.data_seed)
+    return {role: list(part) for role, part in zip(("train", "validation", "test"), parts, strict=True)}
 
 
 def _roles(path: Path, told: ToldData) -> dict[str, list[str]]:

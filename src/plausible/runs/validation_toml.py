@@ -19,6 +19,7 @@ ambiguous = ["iid_blurred_*"]     # test images on which raters differ more than
 [data.hippocampus]
 dataset = "Dataset004_Hippocampus"    # or an nnU-Net raw dataset
 split = "split.json"                  # train, validation, test (or iid, shifted): names of its cases
+fractions = [120, 30, 45]            # or shares of its cases for training, validation and test, drawn by data_seed
 artefacts = ["ghosting", "bias_field"]  # a copy of each test image with one of these: shifted
 references = ["labelsTr"]             # one folder per rater; default: labelsTs_rater_* or labelsTs
 patients = "patients.csv"             # subject, patient; default: each case is a patient
@@ -71,9 +72,10 @@ class ToldData:
     Attributes:
         simulate: toy case that is made; empty for a dataset that is there.
         simulated: how it is made.
-        data_seed: of the toy case.
+        data_seed: of the toy case, or of the fractions.
         dataset: nnU-Net raw dataset.
         split: file with the names of the cases of each role; None for the dataset's own split.json.
+        fractions: shares of the cases for training, validation and test, in place of a split.
         references: folders of the raters of the test images, inside the dataset; none finds them.
         artefacts: with which each test image is copied.
         shifted, ambiguous: wildcards of test images; none takes the role "shifted", and no image.
@@ -86,6 +88,7 @@ class ToldData:
     data_seed: int = 0
     dataset: Path | None = None
     split: Path | None = None
+    fractions: tuple[float, ...] = ()
     references: tuple[str, ...] = ()
     artefacts: tuple[str, ...] = ()
     shifted: tuple[str, ...] = ()
@@ -145,14 +148,22 @@ class ValidationStudy:
         return tuple(model for model in self.models.values() if not model.data or data in model.data)
 
 
-def read_validation_study(path: Path) -> ValidationStudy:
+def read_validation_study(path: Path, *, folders: Mapping[str, Path] | None = None) -> ValidationStudy:
     """Read the file of a validation study.
+
+    Args:
+        path: the file.
+        folders: where a dataset or a model lies on this machine, in place of what the file says: "data.NAME" an
+            nnU-Net raw dataset, "models.NAME" a trained model (or saved members, where the file says members).
 
     Raises:
         InvalidInput: E110, not TOML, an unknown key, a value that is none of the choices, or a folder not there.
     """
     try:
-        return _parse(tomllib.loads(path.read_text(encoding="utf-8")), path.parent, path.stem)
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        for where, folder in (folders or {}).items():
+            _put(told, where, folder)
+        return _parse(told, path.parent, path.stem)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InvalidInput):
             raise
@@ -166,6 +177,20 @@ def read_validation_study(path: Path) -> ValidationStudy:
                 fix="correct this line of the file; docs/methods/validate.md has a whole example",
             )
         ) from error
+
+
+def _put(told: dict[str, Any], where: str, folder: Path) -> None:
+    """Write a folder of this machine into what the file says."""
+    table, _, name = where.partition(".")
+    if table not in ("data", "models") or name not in told.get(table, {}):
+        known = [f"{kind}.{one}" for kind in ("data", "models") for one in told.get(kind, {})]
+        raise ValueError(f"no folder {where!r} in this study; there are: {', '.join(known)}")
+    one = told[table][name]
+    if table == "data":
+        one["dataset"] = str(folder.resolve())
+    else:
+        one["members" if "members" in one else "model"] = str(folder.resolve())
+        one.pop("training", None)
 
 
 def _parse(told: dict[str, Any], folder: Path, name: str) -> ValidationStudy:
@@ -211,9 +236,13 @@ def _data(name: str, told: dict[str, Any], folder: Path) -> ToldData:
         raise ValueError(f"[data.{name}] needs simulate or dataset, one of the two")
     if "simulate" in told and told["simulate"] not in TOY_CASES:
         raise ValueError(f"[data.{name}] simulate = {told['simulate']!r}; there are: {', '.join(TOY_CASES)}")
+    if "split" in told and "fractions" in told:
+        raise ValueError(f"[data.{name}] has a split and fractions; give one of them")
     for artefact in told.get("artefacts", ()):
         ARTEFACTS[artefact]
     simulated = SimulateSettings(**{key: told.pop(key) for key in recipe if key in told})
+    if "fractions" in told:
+        told["fractions"] = [float(one) for one in told["fractions"]]
     for key in ("dataset", "split", "patients"):
         if key in told:
             told[key] = _there(folder, told[key], f"[data.{name}] {key}")
@@ -264,5 +293,5 @@ def _known(content: Mapping[str, Any], keys: set[str], where: str) -> None:
 def _there(folder: Path, told: str, where: str) -> Path:
     path = (folder / told).resolve()
     if not path.exists():
-        raise ValueError(f"{where} = {told!r}: not there, seen from the study's file")
+        raise ValueError(f"{where} = {told!r}: not there, seen from the study's file; --folder says where it lies")
     return path
