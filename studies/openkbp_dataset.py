@@ -4,7 +4,8 @@
 
 Kept are the organs that were drawn in every patient: brainstem, spinal cord, both parotids, mandible. Esophagus and
 larynx become background: where they are missing nobody knows whether they were not drawn. Writes OUT/data
-(dataset.json, imagesTr, labelsTr), OUT/heldout/img and OUT/heldout/lab, and OUT/split.json for `plausible train` and `plausible validate`.
+(dataset.json, imagesTr, labelsTr, split.json), OUT/heldout/img and OUT/heldout/lab, and OUT/split.json for
+`plausible train`.
 """
 
 import argparse
