@@ -99,8 +99,10 @@ from plausible.evaluate.case import (
     CaseReliability,
     evaluate_case,
 )
+from plausible.evaluate.ceiling import RATER, ceiling_rows
 from plausible.evaluate.cohort import (
     DIFFERENCE,
+    HUMAN,
     SINGLE_MEMBER,
     TOP_LABEL,
     CohortEvaluation,
@@ -129,6 +131,17 @@ from plausible.evaluate.detection import (
 from plausible.evaluate.failure import (
     failure_detection,
     failure_rows,
+)
+from plausible.evaluate.lesion_detection import (
+    LESION_DETECTION_SCORES,
+    LesionDetection,
+    check_iou,
+    lesion_detection,
+    lesion_detection_rows,
+    lesion_f1,
+    lesion_false_positives,
+    lesion_precision,
+    lesion_sensitivity,
 )
 from plausible.evaluate.ood import (
     ood_detection,
@@ -174,6 +187,7 @@ from plausible.evaluate.pdacvi import (
     thresholded_dice,
     vascular_involvement_distance,
 )
+from plausible.evaluate.protocols import PROTOCOLS, check_protocols, protocol_rows
 from plausible.evaluate.qu_brats import (
     QU_BRATS_SCORES,
     QU_BRATS_THRESHOLDS,
@@ -185,6 +199,14 @@ from plausible.evaluate.qu_brats import (
     qu_brats_score,
 )
 from plausible.evaluate.ranking import Ranked, rank_methods, ranks
+from plausible.evaluate.resampling import (
+    bootstrap_weighted,
+    weighted_acquisition_gain,
+    weighted_aurc,
+    weighted_auroc,
+    weighted_naurc,
+)
+from plausible.evaluate.references import REFERENCES, of_primary, primary_kind, reference_kind, references_of
 from plausible.evaluate.retention import (
     LESION_LOAD,
     RETENTION_SCORES,
@@ -241,16 +263,21 @@ __all__ = [
     "DETECTION_SCORES",
     "DIFFERENCE",
     "ENSEMBLE",
+    "HUMAN",
+    "LESION_DETECTION_SCORES",
     "LESION_LOAD",
     "MEMBER",
     "N_BINS",
     "N_PERMUTATIONS",
     "OVERLAP_SCORES",
     "PDACVI_THRESHOLDS",
+    "PROTOCOLS",
     "PROTOCOL_SCORES",
     "QU_BRATS_SCORES",
     "QU_BRATS_THRESHOLDS",
+    "RATER",
     "RATER_CONSENSUS_SCORES",
+    "REFERENCES",
     "REFERENCE_BOX",
     "RETENTION_SCORES",
     "RISK_COVERAGE_SCORES",
@@ -274,6 +301,7 @@ __all__ = [
     "EqualMassBins",
     "Estimate",
     "FilteredCounts",
+    "LesionDetection",
     "Line",
     "Overlap",
     "PairedTable",
@@ -309,6 +337,7 @@ __all__ = [
     "bootstrap_mean",
     "bootstrap_statistic",
     "bootstrap_units",
+    "bootstrap_weighted",
     "boundary_aware_calibration_error",
     "boundary_bands",
     "boundary_calibration_rows",
@@ -320,6 +349,9 @@ __all__ = [
     "brier_uncertainty",
     "brier_within_bins",
     "calibration_error_50_bins",
+    "ceiling_rows",
+    "check_iou",
+    "check_protocols",
     "class_wise",
     "class_wise_calibration_error",
     "class_wise_levels",
@@ -361,7 +393,13 @@ __all__ = [
     "inter_rater_dice",
     "involvement_distance_degrees",
     "iou",
+    "lesion_detection",
+    "lesion_detection_rows",
+    "lesion_f1",
+    "lesion_false_positives",
+    "lesion_precision",
     "lesion_retention",
+    "lesion_sensitivity",
     "maximum_calibration_error",
     "member_rater_dice",
     "negative_log_likelihood",
@@ -369,6 +407,7 @@ __all__ = [
     "normalized_cross_correlation",
     "normalized_retention_gain",
     "normalized_surface_dice",
+    "of_primary",
     "ood_detection",
     "ood_rows",
     "overlap",
@@ -382,8 +421,10 @@ __all__ = [
     "presence_levels",
     "presence_of",
     "presence_scores",
+    "primary_kind",
     "probability_of_superiority",
     "probability_scores",
+    "protocol_rows",
     "qu_brats_score",
     "rank_biserial",
     "rank_methods",
@@ -391,6 +432,8 @@ __all__ = [
     "rater_entropy",
     "rater_gini",
     "raters_box_bins",
+    "reference_kind",
+    "references_of",
     "relative_volume_difference",
     "risk_coverage",
     "risk_tables",
@@ -415,5 +458,9 @@ __all__ = [
     "volume_difference_ml",
     "volume_energy_distance",
     "voxel_retention",
+    "weighted_acquisition_gain",
+    "weighted_aurc",
+    "weighted_auroc",
+    "weighted_naurc",
     "worst_cases_found",
 ]

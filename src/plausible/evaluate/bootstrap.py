@@ -65,7 +65,7 @@ def bootstrap_mean(
     """
     values = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(values)
-    unit = _units(known, clusters)
+    unit = unit_numbers(known, clusters)
     sums, counts = np.bincount(unit, weights=values[known]), np.bincount(unit).astype(np.float64)
     if (counts == 1).all():
 
@@ -108,7 +108,7 @@ def bootstrap_statistic(
     """
     table = np.stack([np.asarray(column, dtype=np.float64) for column in columns])
     known = np.asarray(~np.isnan(table).any(axis=0))
-    unit, table = _units(known, clusters), table[:, known]
+    unit, table = unit_numbers(known, clusters), table[:, known]
     n_units = int(unit.max(initial=-1)) + 1
     members = [np.flatnonzero(unit == number) for number in range(n_units)]
 
@@ -178,8 +178,8 @@ def _by_pair(rows: Sequence[Score]) -> dict[tuple[str, str, str], float]:
     return table
 
 
-def _units(known: Bool[np.ndarray, " s"], clusters: Sequence[Hashable] | None) -> Integer[np.ndarray, " k"]:
-    """Number of the unit that each known value belongs to."""
+def unit_numbers(known: Bool[np.ndarray, " s"], clusters: Sequence[Hashable] | None) -> Integer[np.ndarray, " k"]:
+    """Number of the unit that each known value belongs to, from 0 in the order in which units come."""
     if clusters is None:
         return np.arange(int(known.sum()))
     if len(clusters) != len(known):

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from plausible.core import Direction, Score
-from plausible.evaluate import ENSEMBLE, Estimate, bootstrap_mean, bootstrap_statistic
+from plausible.evaluate import ENSEMBLE, Estimate, bootstrap_mean, bootstrap_statistic, bootstrap_weighted
+from plausible.evaluate.resampling import OfWeights
 from plausible.validate.uncertainty_levels import UncertaintyLevels
 
 SETS = ("familiar", "shifted", "all")
@@ -178,6 +179,12 @@ class Arm:
         """Line of any number made of the cases' columns."""
         return self._line(heading, self._estimated(bootstrap_statistic, statistic, *columns))
 
+    def weighted(
+        self, heading: Heading, statistic: Callable[..., OfWeights], *columns: Float64[np.ndarray, " s"]
+    ) -> Line:
+        """Line of an area that takes all draws at once, see `plausible.evaluate.resampling`."""
+        return self._line(heading, self._estimated(bootstrap_weighted, statistic, *columns))
+
     def plain(self, heading: Heading, value: float) -> Line:
         """Line of a number without an interval."""
         n = len(set(self.patients))
@@ -190,8 +197,7 @@ class Arm:
         patients = {patient for patient, here in zip(self.patients, known, strict=True) if here}
         if len(patients) > 1:
             return bootstrap(*told, clusters=self.patients, seed=self.seed, n_resamples=self.resamples)
-        statistic: Callable[..., Any] = told[0] if callable(told[0]) else np.mean
-        value = float(statistic(*(column[known] for column in columns))) if known.any() else math.nan
+        value = _value(told[0], [column[known] for column in columns]) if known.any() else math.nan
         n_undefined = int((~known).sum())
         return Estimate(value=value, low=math.nan, high=math.nan, level=0.95, n=len(patients), n_undefined=n_undefined)
 
@@ -226,6 +232,12 @@ class Uncertainty:
 
     values: Float64[np.ndarray, " s"]
     suspicion: Float64[np.ndarray, " s"]
+
+
+def _value(statistic: Any, columns: Sequence[np.ndarray]) -> float:
+    """Statistic of the cases as they are; the mean where no statistic is told."""
+    found = statistic(*columns) if callable(statistic) else np.mean(columns[0])
+    return float(found(np.ones((1, len(columns[0]))))[0] if callable(found) else found)
 
 
 def _fits(row: Score, told: Mapping[str, str]) -> bool:

@@ -19,10 +19,9 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.stats import spearmanr
 
-from plausible.evaluate import WHOLE_IMAGE
+from plausible.evaluate import WHOLE_IMAGE, weighted_auroc
 from plausible.validate.arm import Arm, Heading, Judged, Line
 from plausible.validate.tasks import TASKS, VALUES
-from plausible.validate.uncertainty_tasks import roc
 
 DIFFER, AGREE = "raters_differ", "raters_agree"
 RATER_ENTROPY = "rater_entropy"
@@ -56,7 +55,7 @@ def _ambiguous(arm: Arm) -> Iterator[Line | None]:
     for (measure, aggregation), found in familiar.uncertainties().items():
         if np.isfinite(found.suspicion).any():
             heading = _heading("area_under_roc_of_ambiguous", measure, aggregation, "familiar")
-            yield familiar.statistic(heading, roc, found.suspicion, wanted)
+            yield familiar.weighted(heading, weighted_auroc, found.suspicion, wanted)
 
 
 def _of(

@@ -1,23 +1,30 @@
 """Tasks that judge one number per case: does it find shifted cases, failures, and cases worth annotating?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float64
 
 from plausible.evaluate import (
     ACQUISITION_SCORES,
     DETECTION_SCORES,
     RISK_COVERAGE_SCORES,
     acquisition,
+    acquisition_gain,
     area_under_risk_coverage,
     area_under_roc,
     normalized_area_under_risk_coverage,
     risk_coverage,
+    weighted_acquisition_gain,
+    weighted_aurc,
+    weighted_auroc,
+    weighted_naurc,
 )
 from plausible.evaluate.detection import detection
 from plausible.validate.arm import SETS, Arm, Heading, Line
 from plausible.validate.tasks import TASKS, VALUES
+
+AREAS = {area_under_risk_coverage: weighted_aurc, normalized_area_under_risk_coverage: weighted_naurc}
+"""Scores that have an interval, with what takes all its draws at once."""
 
 
 @TASKS.add(unit="1", higher_is="better", source=VALUES)
@@ -36,7 +43,7 @@ def out_of_distribution(arm: Arm) -> Iterator[Line | None]:
                 measure=measure, aggregation=aggregation, cases="all",
             )  # fmt: skip
             if entry.function is area_under_roc:
-                yield arm.statistic(heading, roc, found.suspicion, shifted)
+                yield arm.weighted(heading, weighted_auroc, found.suspicion, shifted)
             else:
                 yield arm.plain(heading, entry.function(cases))
 
@@ -55,8 +62,8 @@ def failure(arm: Arm) -> Iterator[Line | None]:
                     task="failure", score=entry.name, unit=entry.unit, higher_is=entry.higher_is, measure=measure,
                     aggregation=aggregation, cases=name,
                 )  # fmt: skip
-                if entry.function in (area_under_risk_coverage, normalized_area_under_risk_coverage):
-                    yield part.statistic(heading, _of_curve(entry.name), -found.suspicion, risks)
+                if entry.function in AREAS:
+                    yield part.weighted(heading, AREAS[entry.function], -found.suspicion, risks)
                 else:
                     yield part.plain(heading, entry.function(curve))
 
@@ -78,19 +85,7 @@ def active_learning(arm: Arm) -> Iterator[Line | None]:
                     task="active_learning", score=entry.name, unit=entry.unit, higher_is=entry.higher_is,
                     measure=measure, aggregation=aggregation, cases=name,
                 )  # fmt: skip
-                yield part.statistic(heading, _of_acquisition(entry.name), found.suspicion, risks)
-
-
-def roc(suspicion: Float64[np.ndarray, " s"], wanted: Float64[np.ndarray, " s"]) -> float:
-    """Area under the ROC curve of cases that are wanted (1) or not (0)."""
-    return area_under_roc(detection(suspicion, wanted > 0))
-
-
-def _of_curve(name: str) -> Callable[..., float]:
-    score = RISK_COVERAGE_SCORES[name].function
-    return lambda confidence, risk: float(score(risk_coverage(confidence, risk)))
-
-
-def _of_acquisition(name: str) -> Callable[..., float]:
-    score = ACQUISITION_SCORES[name].function
-    return lambda suspicion, risk: float(score(acquisition(suspicion, risk)))
+                if entry.function is acquisition_gain:
+                    yield part.weighted(heading, weighted_acquisition_gain, found.suspicion, risks)
+                else:
+                    yield part.plain(heading, entry.function(acquisition(found.suspicion, risks)))
