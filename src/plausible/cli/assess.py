@@ -15,7 +15,7 @@ from plausible.runs.settings import AssessSettings, EvaluateSettings
 EXAMPLE = "plausible assess -i MEMBERS -o OUT --images imagesTs --review-below 0.85"
 
 
-@takes(StudyOptions, AssessSettings, EvaluateSettings)
+@takes(StudyOptions, AssessSettings, EvaluateSettings, shared=("lesion_connectivity",))
 def assess(
     members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
     output: Output,

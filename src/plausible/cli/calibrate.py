@@ -1,5 +1,6 @@
 """`plausible calibrate`: from members and references to what can be promised for new patients."""
 
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
 EXAMPLE = 'plausible calibrate -i MEMBERS --references labelsCal -o cal.json --population "site A" --failure "dice<0.8"'
 
 
-@takes(StudyOptions, CalibrateSettings, EvaluateSettings, leave_out=("n_bins", "box_margin_mm", "space_sigma_mm"))
+SCORING = ("tolerance_mm",)
+"""Settings of the scores that a calibration reads; each patient's raters count one by one."""
+
+
+@takes(
+    StudyOptions,
+    CalibrateSettings,
+    EvaluateSettings,
+    leave_out=tuple(f.name for f in fields(EvaluateSettings) if f.name not in SCORING),
+)
 def calibrate(
     members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The calibration, a .json file.")],

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -14,7 +14,7 @@ from plausible.cli.outcome import guarded
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def takes(*records: type, leave_out: Sequence[str] = ()) -> Callable[[Command], Command]:
+def takes(*records: type, leave_out: Sequence[str] = (), shared: Sequence[str] = ()) -> Callable[[Command], Command]:
     """Replace the parameters of a command that are settings records by one option per field.
 
     `--field-name` has the field's type and default; its help is the field's line in the record's docstring, so the
@@ -24,29 +24,42 @@ def takes(*records: type, leave_out: Sequence[str] = ()) -> Callable[[Command], 
     Args:
         *records: frozen dataclasses; a parameter annotated with one of them is replaced.
         leave_out: fields that keep their defaults.
+        shared: fields of one meaning that several records have; one option, described by the first, sets all.
     """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
         replaced = {p.name: p.annotation for p in signature.parameters.values() if p.annotation in records}
         chosen = {name: [f for f in fields(kind) if f.name not in leave_out] for name, kind in replaced.items()}
-        _check_distinct([f.name for found in chosen.values() for f in found] + list(signature.parameters))
+        flags = _flags(chosen, shared)
+        _check_distinct([f.name for found in flags.values() for f in found] + list(signature.parameters))
 
         @functools.wraps(command)
         def run(**told: Any) -> Any:
+            values = {f.name: _plain(told.pop(f.name)) for found in flags.values() for f in found}
             for name, kind in replaced.items():
-                given = {field.name: _plain(told.pop(field.name)) for field in chosen[name]}
+                given = {field.name: values[field.name] for field in chosen[name]}
                 told[name] = guarded(functools.partial(kind, **given), as_json=told.get("as_json", False))
             return command(**told)
 
         others = [p for p in signature.parameters.values() if p.name not in replaced]
-        options = [option for name, kind in replaced.items() for option in _options(kind, chosen[name])]
+        options = [option for name, kind in replaced.items() for option in _options(kind, flags[name])]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in others] + options
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
         return run  # type: ignore[return-value]
 
     return decorate
+
+
+def _flags(chosen: Mapping[str, Sequence["Field[Any]"]], shared: Sequence[str]) -> dict[str, list["Field[Any]"]]:
+    """Fields of each record that become options of their own: a shared one only in the first."""
+    seen: set[str] = set()
+    found: dict[str, list[Field[Any]]] = {}
+    for name, of_record in chosen.items():
+        found[name] = [f for f in of_record if not (f.name in shared and f.name in seen)]
+        seen |= {f.name for f in of_record}
+    return found
 
 
 def attribute_texts(record: type) -> dict[str, str]:

@@ -157,4 +157,5 @@ def _say_scores(cohort: CohortReport) -> None:
         say("Dice of the members' mean, over cases:")
     for row in shown:
         interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["n"] > 1 else ""
-        say(f"  {row['mean']:.3f}{interval}  {row['structure']}  n {row['n']}")
+        against = f"  against {row['against']}" if len({one["against"] for one in shown}) > 1 else ""
+        say(f"  {row['mean']:.3f}{interval}  {row['structure']}  n {row['n']}{against}")

@@ -46,6 +46,7 @@ PROBLEMS: dict[str, str] = {
     "E403": "no setting keeps the risk asked for",
     "E404": "calibration cannot be read",
     "E405": "results that cannot be compared as they are",
+    "E406": "too few raters for this score",
     "E501": "dataset cannot be trained on",
     "E502": "model folder is incomplete or not ours",
     "E503": "model was trained with other settings",

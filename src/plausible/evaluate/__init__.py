@@ -199,6 +199,7 @@ from plausible.evaluate.qu_brats import (
     qu_brats_score,
 )
 from plausible.evaluate.ranking import Ranked, rank_methods, ranks
+from plausible.evaluate.references import REFERENCES, of_primary, primary_kind, reference_kind, references_of
 from plausible.evaluate.resampling import (
     bootstrap_weighted,
     weighted_acquisition_gain,
@@ -206,7 +207,6 @@ from plausible.evaluate.resampling import (
     weighted_auroc,
     weighted_naurc,
 )
-from plausible.evaluate.references import REFERENCES, of_primary, primary_kind, reference_kind, references_of
 from plausible.evaluate.retention import (
     LESION_LOAD,
     RETENTION_SCORES,

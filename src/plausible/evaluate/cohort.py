@@ -4,7 +4,8 @@ The unit is the subject. A subject's raters, and its single members, are average
 average, and a subject without any defined value is left out of the mean and counted as undefined.
 
 Three kinds of line tell what pooling brings: "ensemble" (the mean probability), "single_member" (the mean over
-members, each scored alone) and "ensemble_minus_single_member" (their difference per subject).
+members, each scored alone) and "ensemble_minus_single_member" (their difference per subject). "human" is what raters
+reach among themselves. Lines of different choices of reference stand apart; curves are of the first choice.
 """
 
 import math
@@ -19,21 +20,29 @@ from plausible.core import Direction, Score
 from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_mean, bootstrap_statistic, bootstrap_units
 from plausible.evaluate.calibration import ReliabilityBins
 from plausible.evaluate.case import ENSEMBLE, MEMBER, WHOLE_IMAGE, CaseReliability
+from plausible.evaluate.ceiling import RATER
+from plausible.evaluate.references import primary_kind, reference_kind
 from plausible.evaluate.risk_coverage import area_under_risk_coverage, risk_coverage
 
 SINGLE_MEMBER = "single_member"
 DIFFERENCE = "ensemble_minus_single_member"
+HUMAN = "human"
 TOP_LABEL = "top label"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryLine:
-    """Mean of one measure over subjects. `low` and `high` are NaN for fewer than two subjects."""
+    """Mean of one measure over subjects. `low` and `high` are NaN for fewer than two subjects.
+
+    Attributes:
+        against: choice of reference, see `reference_kind`.
+    """
 
     measure: str
     structure: str
     region: str
     reduction: str
+    against: str
     mean: float
     low: float
     high: float
@@ -104,9 +113,12 @@ def evaluate_cohort(
         level: share of the intervals.
     """
     scored = [row for row in rows if row.against]
+    first = primary_kind(scored)
+    reliability = [one for one in reliability if reference_kind(one.against) == first]
     curves = _curves(reliability, seed=seed, n_resamples=n_resamples, level=level)
     ordered = [row for row in rows if row.measure == confidence and not row.against]
-    risks = [row for row in scored if row.measure == "dice" and row.reduction == ENSEMBLE]
+    dices = [row for row in scored if row.measure == "dice" and row.reduction == ENSEMBLE]
+    risks = [row for row in dices if reference_kind(row.against) == first]
     return CohortEvaluation(
         summary=tuple(_summary(scored, seed=seed, n_resamples=n_resamples, level=level)),
         reliability=tuple(curves),
@@ -115,11 +127,11 @@ def evaluate_cohort(
 
 
 def _summary(rows: Sequence[Score], *, seed: int, n_resamples: int, level: float) -> Iterator[SummaryLine]:
-    groups: dict[tuple[str, str, str], dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, str, str, str], dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        reduction = SINGLE_MEMBER if row.reduction.startswith(MEMBER) else row.reduction
-        groups[row.measure, row.structure, row.region][reduction].append(row)
-    for (measure, structure, region), by_reduction in groups.items():
+        kind = reference_kind(row.against)
+        groups[row.measure, row.structure, row.region, kind][_of(row.reduction)].append(row)
+    for (measure, structure, region, kind), by_reduction in groups.items():
         tables = {reduction: _per_subject(found) for reduction, found in by_reduction.items()}
         if ENSEMBLE in tables and SINGLE_MEMBER in tables:
             pooled, single = tables[ENSEMBLE], tables[SINGLE_MEMBER]
@@ -132,6 +144,7 @@ def _summary(rows: Sequence[Score], *, seed: int, n_resamples: int, level: float
                 structure=structure,
                 region=region,
                 reduction=reduction,
+                against=kind,
                 mean=estimate.value,
                 low=estimate.low,
                 high=estimate.high,
@@ -141,6 +154,13 @@ def _summary(rows: Sequence[Score], *, seed: int, n_resamples: int, level: float
                 unit=first.unit,
                 higher_is=first.higher_is,
             )
+
+
+def _of(reduction: str) -> str:
+    """What a row is about, for the summary: single members together, and raters together."""
+    if reduction.startswith(MEMBER):
+        return SINGLE_MEMBER
+    return HUMAN if reduction.startswith(RATER) else reduction
 
 
 def _per_subject(rows: Sequence[Score]) -> dict[str, float]:

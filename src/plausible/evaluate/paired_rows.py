@@ -2,7 +2,7 @@
 
 Rows are paired by subject, structure, measure, region, reduction and reference. Members cannot be paired between
 methods and are averaged first ("single_member"); a subject's raters are averaged over those for which every method
-has a defined value.
+has a defined value. Only the first choice of reference is compared, and what raters reach among themselves is not.
 """
 
 import math
@@ -15,7 +15,9 @@ from jaxtyping import Float
 
 from plausible.core import Direction, Score
 from plausible.evaluate.case import ENSEMBLE, MEMBER
+from plausible.evaluate.ceiling import RATER
 from plausible.evaluate.cohort import SINGLE_MEMBER
+from plausible.evaluate.references import of_primary
 from plausible.evaluate.risk_coverage import area_under_risk_coverage
 
 AURC = area_under_risk_coverage.__name__
@@ -90,7 +92,7 @@ def unpaired_lines(methods: Mapping[str, Sequence[Score]]) -> dict[str, tuple[st
     """Lines that not all methods have, with the names of those that have them."""
     owners: dict[Line, list[str]] = defaultdict(list)
     for name, rows in methods.items():
-        for line in dict.fromkeys(map(_line, rows)):
+        for line in dict.fromkeys(map(_line, _compared(rows))):
             owners[line].append(name)
     return {str(line): tuple(names) for line, names in owners.items() if len(names) < len(methods)}
 
@@ -108,10 +110,15 @@ def _line(row: Score) -> Line:
 
 def _lines(rows: Sequence[Score], subjects: Collection[str]) -> dict[Line, list[Score]]:
     found: dict[Line, list[Score]] = defaultdict(list)
-    for row in rows:
+    for row in _compared(rows):
         if row.subject in subjects:
             found[_line(row)].append(row)
     return found
+
+
+def _compared(rows: Sequence[Score]) -> list[Score]:
+    """Rows of a method: against its first choice of reference, and not those of the raters among themselves."""
+    return [row for row in of_primary(rows) if not row.reduction.startswith(RATER)]
 
 
 def _values(rows: Sequence[Score]) -> dict[tuple[str, str], float]:

@@ -20,7 +20,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-KINDS = {"ensemble": "ensemble", "single_member": "single member", "ensemble_minus_single_member": "difference"}
+KINDS = {
+    "ensemble": "ensemble",
+    "single_member": "single member",
+    "ensemble_minus_single_member": "difference",
+    "human": "human",
+}
 """Columns of the table of scores, in order, and what they are called there."""
 
 
@@ -124,24 +129,27 @@ def distribution(view: CohortView) -> Content:
 
 @COHORT_PANELS.add(
     title="Scores",
-    shows="Mean scores against references, with intervals over cases: of the ensemble, of a single member, and how "
-    "they differ.",
-    good="The ensemble's probabilities score better than a single member's (NLL, Brier, ECE lower).",
+    shows="Mean scores against references, with intervals over cases: of the ensemble, of a single member, how they "
+    "differ, and what raters reach among themselves (human).",
+    good="The ensemble's probabilities score better than a single member's (NLL, Brier, ECE lower), and its overlap is "
+    "near that of the raters.",
     bad="No difference: the members are copies of each other, or nearly.",
     do="Read the intervals; with few cases the means say little.",
     needs="references (plausible evaluate, or plausible assess --references)",
 )
 def scores(view: CohortView) -> Content:
-    """Return one row per measure, structure and region, with a column per kind of segmentation."""
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    """Return one row per measure, structure, region and choice of reference, with a column per kind of segmentation."""
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    where = ("measure", "structure", "region", "against")
     for line in view.report.summary:
-        key = (str(line["measure"]), str(line.get("structure", "")), str(line.get("region", "")))
+        place = {name: str(line.get(name, "")) for name in where}
         what = str(line.get("of") or "ensemble")
         told = {name: line.get(name, "") for name in ("unit", "n", "n_undefined")}
-        row = rows.setdefault(key, {"measure": key[0], "structure": key[1], "region": key[2], "cells": {}, **told})
+        row = rows.setdefault(tuple(place.values()), {**place, "cells": {}, **told})
         row["cells"][what] = line
     shown = {name: title for name, title in KINDS.items() if any(name in row["cells"] for row in rows.values())}
-    return {"rows": list(rows.values()), "columns": shown} if rows else None
+    several = len({row["against"] for row in rows.values()}) > 1
+    return {"rows": list(rows.values()), "columns": shown, "several": several} if rows else None
 
 
 @COHORT_PANELS.add(

@@ -9,6 +9,7 @@ from plausible.core import InvalidInput, Problem, Score
 from plausible.evaluate import (
     DIFFERENCE,
     ENSEMBLE,
+    HUMAN,
     SINGLE_MEMBER,
     CohortEvaluation,
     Estimate,
@@ -47,6 +48,9 @@ from plausible.runs.layout import (
 from plausible.runs.pages import read_case, read_evaluation
 from plausible.runs.record import read_run
 from plausible.runs.workload import workloads
+
+SUMMARY_KINDS = (ENSEMBLE, SINGLE_MEMBER, DIFFERENCE, HUMAN)
+"""What a line of the summary is about, on the cohort's page."""
 
 SUMMARY_MEASURES = (
     "dice",
@@ -207,7 +211,7 @@ def _state(report: CaseReport, structure: StructureSummary) -> State:
 
 def _summary(found: CohortEvaluation | None) -> Iterator[dict[str, Any]]:
     for line in found.summary if found else ():
-        if line.measure in SUMMARY_MEASURES and line.reduction in (ENSEMBLE, SINGLE_MEMBER, DIFFERENCE):
+        if line.measure in SUMMARY_MEASURES and line.reduction in SUMMARY_KINDS:
             yield _summary_row(line)
 
 
@@ -217,6 +221,7 @@ def _summary_row(line: SummaryLine) -> dict[str, Any]:
         "structure": line.structure,
         "region": line.region,
         "of": line.reduction,
+        "against": line.against,
         "mean": line.mean,
         "low": line.low,
         "high": line.high,

@@ -1,12 +1,24 @@
 """Score the cases of a study against references; what is done already is kept."""
 
+import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from plausible.aggregate import MemberVolumes, PairwiseOverlap, agreement_rows, volume_rows
-from plausible.core import Case, InvalidInput, Members, Study, collect, provenance
-from plausible.evaluate import ambiguity_rows, boundary_calibration_rows, evaluate_case
+from plausible.core import Case, InvalidInput, Members, Problem, Score, Study, collect, provenance
+from plausible.core.problems import ProblemWarning
+from plausible.evaluate import (
+    ambiguity_rows,
+    boundary_calibration_rows,
+    ceiling_rows,
+    check_protocols,
+    evaluate_case,
+    lesion_detection_rows,
+    protocol_rows,
+    references_of,
+)
 from plausible.io import hash_files
 from plausible.io.atomic import write_json
 from plausible.measure import default_slab_voxels
@@ -37,8 +49,10 @@ def evaluate_study(
 
     Raises:
         UnfitEnvironment: E903, results cannot be written.
+        ValueError: a protocol that these classes cannot be scored by.
     """
     chosen = settings or EvaluateSettings()
+    check_protocols(chosen.protocol, study.classes, tumour=chosen.tumour, vessels=chosen.vessels)
     return walk_cases(
         study.only(referenced(study)),
         output,
@@ -78,9 +92,12 @@ def _scored(
     case: Case, members: Members, raters: Members, settings: EvaluateSettings, made: dict[str, Any], output: Path
 ) -> EvaluatedCase:
     slab_voxels = default_slab_voxels(members)
+    references = references_of(
+        raters, settings.reference, seed=settings.reference_seed, subject=case.subject, slab_voxels=slab_voxels
+    )
     scored = evaluate_case(
         members,
-        raters,
+        references,
         tolerance_mm=settings.tolerance_mm,
         n_bins=settings.n_bins,
         box_margin_mm=settings.box_margin_mm,
@@ -88,17 +105,64 @@ def _scored(
         subject=case.subject,
     )
     own = collect(members, MemberVolumes, PairwiseOverlap, slab_voxels=slab_voxels)
-    plain = [
+    rows = [
         *volume_rows(own[MemberVolumes], subject=case.subject),
         *agreement_rows(own[PairwiseOverlap], subject=case.subject),
         *ambiguity_rows(members, raters, subject=case.subject, slab_voxels=slab_voxels),
+        *_chosen_rows(case, members, raters, references, settings, slab_voxels),
+        *scored.rows,
     ]
-    if settings.space_sigma_mm is not None:
-        plain += boundary_calibration_rows(
-            members, raters, sigma_mm=settings.space_sigma_mm, subject=case.subject, slab_voxels=slab_voxels
-        )
     truth = collect(raters, MemberVolumes)[MemberVolumes]
     volumes = dict(zip(truth.structures, map(float, truth.volumes_ml.mean(axis=0)), strict=True))
-    first = raters.infos[0].id + "/"
-    files = tuple(relative(path, to=output) for name, path in sorted(case.files.items()) if name.startswith(first))
-    return EvaluatedCase(case.subject, (*plain, *scored.rows), scored.reliability, volumes, files, made)
+    files = tuple(relative(path, to=output) for path in _shown_files(case, raters, references))
+    return EvaluatedCase(case.subject, tuple(rows), scored.reliability, volumes, files, made)
+
+
+def _chosen_rows(
+    case: Case,
+    members: Members,
+    raters: Members,
+    references: Members,
+    settings: EvaluateSettings,
+    slab_voxels: int | None,
+) -> Iterator[Score]:
+    """Rows that the settings ask for, and those of the raters themselves."""
+    common: dict[str, Any] = {"subject": case.subject, "slab_voxels": slab_voxels}
+    yield from ceiling_rows(
+        raters, settings.reference, tolerance_mm=settings.tolerance_mm, seed=settings.reference_seed, **common
+    )
+    if settings.space_sigma_mm is not None:
+        yield from boundary_calibration_rows(members, references, sigma_mm=settings.space_sigma_mm, **common)
+    if settings.lesion_connectivity is not None:
+        yield from lesion_detection_rows(
+            members,
+            references,
+            connectivity=settings.lesion_connectivity,
+            min_iou=settings.lesion_iou,
+            **common,
+        )
+    if settings.protocol and len(raters) < 2:
+        warnings.warn(ProblemWarning(_one_rater(case.subject, settings.protocol)), stacklevel=2)
+    elif settings.protocol:
+        yield from protocol_rows(
+            settings.protocol, members, raters, tumour=settings.tumour, vessels=settings.vessels, **common
+        )
+
+
+def _one_rater(subject: str, protocols: tuple[str, ...]) -> Problem:
+    return Problem(
+        code="E406",
+        subject=subject,
+        severity="warning",
+        found="one rater",
+        expected=f"two or more for the protocol {', '.join(protocols)}; its scores are left out",
+        fix="give the folder of every rater: --references anna=FOLDER --references ben=FOLDER",
+    )
+
+
+def _shown_files(case: Case, raters: Members, references: Members) -> list[Path]:
+    """Files of the rater whose contour pages draw: the first reference, or the first rater where it is a consensus."""
+    ids = [info.id for info in raters.infos]
+    first = references.infos[0].id.removeprefix("random:")
+    shown = (first if first in ids else ids[0]) + "/"
+    return [Path(path) for name, path in sorted(case.files.items()) if name.startswith(shown)]

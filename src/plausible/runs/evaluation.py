@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from plausible.core import Score
-from plausible.evaluate import ENSEMBLE, CaseReliability, ReliabilityBins
+from plausible.evaluate import ENSEMBLE, CaseReliability, ReliabilityBins, of_primary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,7 +15,7 @@ class EvaluatedCase:
     """One case against its references.
 
     Attributes:
-        rows: scores of members and ensemble against each rater, and what needs no reference: agreement and volumes.
+        rows: scores of members, ensemble and raters against each reference, and what needs none: agreement and volumes.
         reliability: bins of each segmentation.
         reference_ml: volume of each structure, mean over the raters.
         references: files of the first rater, relative to the run's folder.
@@ -57,9 +57,9 @@ class EvaluatedCase:
         )
 
     def headline(self, structure: str) -> dict[str, float | None]:
-        """Scores of the ensemble that a table of structures shows, mean over the raters."""
+        """Scores of the ensemble that a table of structures shows, against the first choice of reference."""
         found: dict[str, list[float]] = {}
-        for row in self.rows:
+        for row in of_primary(self.rows):
             wanted = row.structure == structure and row.reduction == ENSEMBLE and row.measure in HEADLINES
             if wanted:
                 found.setdefault(_column(row), []).append(row.value)

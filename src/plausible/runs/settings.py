@@ -123,14 +123,50 @@ class EvaluateSettings:
         n_bins: bins of the calibration errors.
         box_margin_mm: margin around the reference's structures of the region "reference_box".
         space_sigma_mm: also write calibration near contours: BA-ECE in bands, and SPACE with a Gaussian of this width.
+        reference: what is right: each rater in turn, one at random, consensus_majority, consensus_majority_ties_inside,
+            consensus_staple, or the name of a rater; give it several times, the first one is shown first.
+        reference_seed: of the rater that "random" draws for each case.
+        lesion_connectivity: count lesions as connected components by faces (6), edges too (18) or corners too (26), and
+            which of them are found. Without it nothing is said of lesions.
+        lesion_iou: IoU from which a predicted lesion matches one of the reference, one to one. Without it whatever
+            shares a voxel matches.
+        protocol: also score by the rules of a challenge, against all raters: curvas_2024 or pdacvi_2025; give it
+            several times.
+        tumour: structure that pdacvi_2025 scores.
+        vessels: structure that pdacvi_2025 measures the tumour's contact with; give it several times.
     """
 
     tolerance_mm: float = 2.0
     n_bins: int = 15
     box_margin_mm: float = 10.0
     space_sigma_mm: float | None = None
+    reference: tuple[str, ...] = ("each",)
+    reference_seed: int = 0
+    lesion_connectivity: int | None = None
+    lesion_iou: float | None = None
+    protocol: tuple[str, ...] = ()
+    tumour: str | None = None
+    vessels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        if not self.reference:
+            raise ValueError("reference: name at least one, such as each or consensus_staple")
+        if self.lesion_iou is not None and self.lesion_connectivity is None:
+            raise ValueError("lesion_iou matches lesions: say what makes one with --lesion-connectivity 6, 18 or 26")
+        if self.lesion_connectivity is not None:
+            from plausible.aggregate import check_connectivity
+            from plausible.evaluate import check_iou
+
+            check_connectivity(self.lesion_connectivity)
+            check_iou(self.lesion_iou)
+        if self.protocol:
+            from plausible.evaluate import PROTOCOLS
+
+            for name in self.protocol:
+                PROTOCOLS[name]
+
+    def _check_numbers(self) -> None:
         if self.space_sigma_mm is not None and self.space_sigma_mm < 0:
             raise ValueError(f"space_sigma_mm must be at least 0, got {self.space_sigma_mm}")
         if self.tolerance_mm < 0 or self.box_margin_mm < 0 or self.n_bins < 1:
