@@ -153,3 +153,20 @@ def test_wrong_settings_are_refused():
         surface_distances(EMPTY, EMPTY, spacing_mm=(1.0, 0.0, 1.0))
     with pytest.raises(ValueError, match="tolerance"):
         normalized_surface_dice(surface_distances(EMPTY, EMPTY, spacing_mm=SPACING), tolerance_mm=-1.0)
+
+
+def test_a_picture_has_contours_and_no_caps():
+    """Two squares moved by three pixels: the contour says 3 mm where caps would say 0 for most of the area."""
+    one, other = np.zeros((20, 20, 1), bool), np.zeros((20, 20, 1), bool)
+    one[4:12, 4:12], other[7:15, 4:12] = True, True
+    found = surface_distances(one, other, spacing_mm=(1.0, 1.0, 5.0))
+    assert hausdorff_distance(found) == pytest.approx(3)
+    many = np.repeat(one, 9, axis=2), np.repeat(other, 9, axis=2)
+    inside = surface_distances(*many, spacing_mm=(1.0, 1.0, 5.0))
+    assert found.prediction_mm2.sum() == pytest.approx(4 * (8 - 1) * 5 + 4 * math.sqrt(0.5) * 5, rel=0.05)
+    assert normalized_surface_dice(found, tolerance_mm=1.0) < normalized_surface_dice(inside, tolerance_mm=1.0)
+    for axis in range(3):
+        turned = (np.moveaxis(mask, 2, axis) for mask in (one, other))
+        spacing = tuple(np.insert([1.0, 1.0], axis, 5.0).tolist())
+        again = surface_distances(*turned, spacing_mm=spacing)
+        assert average_symmetric_surface_distance(again) == pytest.approx(average_symmetric_surface_distance(found))

@@ -3,7 +3,8 @@
 The surface runs between voxel centres. Every 2 × 2 × 2 neighbourhood that holds voxels of both kinds is one surface
 element: the polygons through the midpoints of the edges between a voxel inside and a voxel outside, whose area follows
 from the spacing. A distance is the one from the element's centre to the nearest element of the other surface. The
-image's border counts as outside.
+image's border counts as outside. An image of a single slice is a picture: its masks have a contour, and no surface
+above or below the slice.
 
 If both masks are empty every score is NaN. If one is, normalized surface Dice is 0 and the distances are NaN (no finite
 number is right); tables count them, so a missing organ is never hidden in a mean of distances.
@@ -74,7 +75,8 @@ def surface_distances(
     if box is None:
         nothing = np.zeros(0)
         return SurfaceDistances(nothing, nothing, nothing, nothing)
-    ours, theirs = _neighbourhoods(prediction[box]), _neighbourhoods(reference[box])
+    flat = tuple(n == 1 for n in prediction.shape)
+    ours, theirs = (_neighbourhoods(mask[box], flat) for mask in (prediction, reference))
     return SurfaceDistances(*_directed(ours, theirs, spacing_mm), *_directed(theirs, ours, spacing_mm))
 
 
@@ -163,9 +165,13 @@ def _box(mask: np.ndarray) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
-def _neighbourhoods(mask: np.ndarray) -> UInt8[np.ndarray, "u v w"]:
-    """Which of its 8 voxels are inside, as one bit each, for every 2 × 2 × 2 neighbourhood; outside beyond the box."""
-    padded = np.pad(mask, 1).astype(np.uint8)
+def _neighbourhoods(mask: np.ndarray, flat: tuple[bool, ...]) -> UInt8[np.ndarray, "u v w"]:
+    """Which of its 8 voxels are inside, as one bit each, for every 2 × 2 × 2 neighbourhood; outside beyond the box.
+
+    Along an axis on which the image has one voxel, that voxel goes on.
+    """
+    padded = np.pad(mask, [(0, 0) if one else (1, 1) for one in flat]).astype(np.uint8)
+    padded = np.pad(padded, [(0, 1) if one else (0, 0) for one in flat], mode="edge")
     codes = np.zeros([n - 1 for n in padded.shape], np.uint8)
     for bit, corner in enumerate(CORNERS):
         part = padded[tuple(slice(c, c + n) for c, n in zip(corner, codes.shape, strict=True))]
