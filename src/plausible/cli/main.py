@@ -21,6 +21,7 @@ VERBS: Mapping[str, str] = {
     "calibrate": "What can be promised for new patients: intervals, margins, sets, failure flags.",
     "evaluate": "Members and their mean against one reference or several.",
     "validate": "Which uncertainty is good for what: models, measures and aggregations, judged task by task.",
+    "raters": "How far the raters of a dataset agree, and how good the others are as a model.",
     "report": "Draw pages again, and merge the parts of a shared run.",
 }
 """Each verb in a line, in the order in which they are used; `plausible.cli.VERB` has the function and its EXAMPLE."""

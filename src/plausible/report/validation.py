@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from plausible.core import Problem
 from plausible.core.provenance import INTENDED_USE, SCHEMA_VERSION
+from plausible.report.interval_chart import interval_chart
+from plausible.report.model import Interval
 from plausible.report.page import made_by, render
 from plausible.report.panels import Content, Panel, Panels, Reading
 from plausible.report.text import words
-from plausible.report.validation_charts import interval_chart
 from plausible.validate import TASKS, Line
 
 AGREEMENT = "mean_pairwise_dice"
@@ -117,8 +118,13 @@ def _figure(task: str, key: tuple[str, str, str], rows: dict[str, dict[str, Line
     unit = f" ({first.unit})" if first.unit not in ("1", "risk") else ""
     better = {"better": " · higher is better", "worse": " · lower is better", "neither": ""}[first.higher_is]
     title = f"{words(data)}: {words(score)}{unit}" + (f", {words(where)}" if where else "")
+    told = {model: {series: _interval(line) for series, line in found.items()} for model, found in rows.items()}
     name = "-".join(part.replace(", ", "-").replace(":", "-") for part in (task, data, score, where) if part)
-    return Figure(name, title + better, interval_chart(rows, title=words(score) + unit))
+    return Figure(name, title + better, interval_chart(told, title=words(score) + unit))
+
+
+def _interval(line: Line) -> Interval:
+    return Interval(value=line.value, low=line.low, high=line.high, level=line.level, n=line.n)
 
 
 def _table(report: ValidationReport, task: str) -> list[dict[str, Any]]:

@@ -1,30 +1,29 @@
-"""Figures of a validation study: one value with its interval per model and series, models below each other."""
+"""One value with its interval per row and series, rows below each other: models, structures, whatever is compared."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from plausible.report.drawing import Axis, bottom_axis, chart, tag
-from plausible.report.text import number, words
-from plausible.validate import Line
+from plausible.report.model import Interval
+from plausible.report.text import known, number, words
 
 WIDTH, LEFT, STEP = 560.0, 168.0, 13.0
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7f7f7f", "#e69f00")
 """Colours that people with colour blindness tell apart (Okabe and Ito); shapes tell series apart as well."""
 
 
-def interval_chart(rows: Mapping[str, Mapping[str, Line]], *, title: str) -> Markup:
-    """One row per model, in it one mark per series with its interval.
+def interval_chart(rows: Mapping[str, Mapping[str, Interval]], *, title: str) -> Markup:
+    """Rows below each other, in each one mark per series with its interval.
 
     Args:
-        rows: the lines of each model by series.
+        rows: the values of each row by series; at least one of them defined.
         title: of the axis, with the unit.
     """
     series = list(dict.fromkeys(name for found in rows.values() for name in found))
     ends = [v for found in rows.values() for line in found.values() for v in (line.value, line.low, line.high)]
-    known = [v for v in ends if math.isfinite(v)]
-    low, high = min(known), max(known)
+    defined = [v for v in ends if known(v)]
+    low, high = min(defined), max(defined)
     margin = max((high - low) * 0.06, abs(high) * 0.01, 1e-3)
     across = Axis(low - margin, high + margin, LEFT, WIDTH - 14.0)
     height = STEP * (len(series) + 1)
@@ -50,15 +49,15 @@ def _legend(series: Sequence[str]) -> list[Markup]:
 
 
 def _row(
-    name: str, found: Mapping[str, Line], series: Sequence[str], across: Axis, top: float, height: float
+    name: str, found: Mapping[str, Interval], series: Sequence[str], across: Axis, top: float, height: float
 ) -> list[Markup]:
     parts = [tag("text", words(name), x=LEFT - 10, y=top + height / 2 + 4, text_anchor="end", class_="row-name")]
     for place, one in enumerate(series):
         line = found.get(one)
-        if line is None or not math.isfinite(line.value):
+        if line is None or not known(line.value):
             continue
         y = top + STEP * (place + 1)
-        if math.isfinite(line.low) and math.isfinite(line.high):
+        if known(line.low) and known(line.high):
             parts.append(tag("line", x1=across(line.low), x2=across(line.high), y1=y, y2=y,
                              stroke=_colour(place), stroke_width=2, stroke_opacity=0.55))  # fmt: skip
         parts.append(_mark(place, across(line.value), y, f"{words(name)}, {words(one)}: {_told(line)}"))
@@ -79,10 +78,10 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _told(line: Line) -> str:
-    interval = f" ({number(line.low)} to {number(line.high)})" if math.isfinite(line.low) else ""
+def _told(line: Interval) -> str:
+    interval = f" ({number(line.low)} to {number(line.high)})" if known(line.low) else ""
     return f"{number(line.value)}{interval}, n = {line.n}"
 
 
-def _spoken(name: str, found: Mapping[str, Line]) -> str:
+def _spoken(name: str, found: Mapping[str, Interval]) -> str:
     return f"{words(name)} " + ", ".join(f"{words(one)} {number(line.value)}" for one, line in found.items())
