@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -73,6 +73,10 @@ class RatersCompared:
     kept: tuple[str, ...]
     alone: tuple[str, ...]
     failures: tuple[Problem, ...]
+
+
+_Key: TypeAlias = tuple[str, str, str, str]
+"""Structure, what is compared, measure and rater."""
 
 
 def compare_raters(
@@ -170,22 +174,34 @@ def _surroundings(mask: np.ndarray, grid: Geometry, margin_mm: float) -> list[tu
 def _summary(
     rows: Mapping[str, Sequence[Score]], owner: Mapping[str, str], settings: RatersSettings, seed: int
 ) -> Iterator[RaterLine]:
-    """Mean over cases of each measure, per structure and over all; patients are drawn."""
-    groups: dict[tuple[str, str, str, str], dict[str, list[float]]] = {}
+    """Mean over cases of each measure, per structure and over all; patients are drawn.
+
+    A case's pairs are averaged first, then its structures, so that a structure that more raters drew weighs no more.
+    """
+    groups: dict[_Key, dict[str, list[float]]] = {}
     units: dict[str, str] = {}
     for subject, found in rows.items():
         for row in found:
             compared = _compared(row)
             each = row.reduction.removeprefix("rater:") if row.measure in PER_RATER else ""
-            for structure in (row.structure, ALL):
-                key = structure, compared, _measure(row), each
-                groups.setdefault(key, {}).setdefault(subject, []).append(row.value)
+            key = row.structure, compared, _measure(row), each
+            groups.setdefault(key, {}).setdefault(subject, []).append(row.value)
             units[_measure(row)] = row.unit
-    for (structure, compared, measure, rater), by_case in groups.items():
-        values = {subject: _mean(told) for subject, told in by_case.items()}
+    means = {key: {subject: _mean(told) for subject, told in cases.items()} for key, cases in groups.items()}
+    for (structure, compared, measure, rater), values in {**means, **_over_structures(means)}.items():
         estimate = _estimate(list(values.values()), [owner[s] for s in values], settings, seed)
         yield _line(structure, compared, measure, rater, units[measure], estimate, len(values))
     yield from _ranking(rows, owner, settings, seed)
+
+
+def _over_structures(means: Mapping[_Key, Mapping[str, float]]) -> dict[_Key, dict[str, float]]:
+    """Mean over the structures of each case."""
+    found: dict[_Key, dict[str, list[float]]] = {}
+    for (_, compared, measure, rater), cases in means.items():
+        of_all = found.setdefault((ALL, compared, measure, rater), {})
+        for subject, value in cases.items():
+            of_all.setdefault(subject, []).append(value)
+    return {key: {subject: _mean(told) for subject, told in cases.items()} for key, cases in found.items()}
 
 
 PER_RATER = ("log_volume_ratio_to_others", "staple_sensitivity", "staple_specificity")
