@@ -8,15 +8,19 @@ from hypothesis import strategies as st
 from plausible.evaluate import (
     acquisition,
     acquisition_gain,
+    area_under_generalized_risk_coverage,
     area_under_risk_coverage,
     area_under_roc,
     bootstrap_statistic,
     bootstrap_weighted,
+    excess_area_under_risk_coverage,
     normalized_area_under_risk_coverage,
     risk_coverage,
     weighted_acquisition_gain,
+    weighted_augrc,
     weighted_aurc,
     weighted_auroc,
+    weighted_excess_aurc,
     weighted_naurc,
 )
 from plausible.evaluate.detection import detection
@@ -24,6 +28,8 @@ from plausible.evaluate.detection import detection
 PAIRS = {
     "aurc": (weighted_aurc, lambda a, b: area_under_risk_coverage(risk_coverage(a, b))),
     "naurc": (weighted_naurc, lambda a, b: normalized_area_under_risk_coverage(risk_coverage(a, b))),
+    "e-aurc": (weighted_excess_aurc, lambda a, b: excess_area_under_risk_coverage(risk_coverage(a, b))),
+    "augrc": (weighted_augrc, lambda a, b: area_under_generalized_risk_coverage(risk_coverage(a, b))),
     "auroc": (weighted_auroc, lambda a, b: area_under_roc(detection(a, b > 0))),
     "gain": (weighted_acquisition_gain, lambda a, b: acquisition_gain(acquisition(a, b))),
 }

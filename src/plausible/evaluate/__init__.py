@@ -100,18 +100,15 @@ from plausible.evaluate.case import (
     evaluate_case,
 )
 from plausible.evaluate.ceiling import RATER, ceiling_rows
-from plausible.evaluate.cohort import (
-    DIFFERENCE,
-    HUMAN,
-    SINGLE_MEMBER,
-    TOP_LABEL,
-    CohortEvaluation,
-    ReliabilityCurve,
-    SelectiveRisk,
-    SummaryLine,
-    evaluate_cohort,
-)
+from plausible.evaluate.cohort import TOP_LABEL, CohortEvaluation, ReliabilityCurve, SelectiveRisk, evaluate_cohort
+from plausible.evaluate.cohort_summary import ALL_CASES, DIFFERENCE, HUMAN, SINGLE_MEMBER, SummaryLine
 from plausible.evaluate.comparison import ComparedLine, ComparisonSettings, compare_methods, compare_table
+from plausible.evaluate.confidences import (
+    CONFIDENCE_COLUMNS,
+    ConfidenceLine,
+    ConfidenceSettings,
+    judge_confidences,
+)
 from plausible.evaluate.consensus import (
     RATER_CONSENSUS_SCORES,
     RaterConsensus,
@@ -203,8 +200,10 @@ from plausible.evaluate.references import REFERENCES, of_primary, primary_kind, 
 from plausible.evaluate.resampling import (
     bootstrap_weighted,
     weighted_acquisition_gain,
+    weighted_augrc,
     weighted_aurc,
     weighted_auroc,
+    weighted_excess_aurc,
     weighted_naurc,
 )
 from plausible.evaluate.retention import (
@@ -226,6 +225,7 @@ from plausible.evaluate.risk_coverage import (
     normalized_area_under_risk_coverage,
     risk_coverage,
 )
+from plausible.evaluate.risks import RISK_MEASURES, RISKS, CaseRisks
 from plausible.evaluate.surface import (
     SURFACE_SCORES,
     SurfaceDistances,
@@ -252,6 +252,7 @@ from plausible.evaluate.volume_crps import (
 __all__ = [
     "ACQUISITION_SCORES",
     "ADAPTIVE_CALIBRATION_SCORES",
+    "ALL_CASES",
     "AMBIGUITY_MAPS",
     "AMBIGUITY_SCORES",
     "AURC",
@@ -260,6 +261,7 @@ __all__ = [
     "BOX_MARGIN_MM",
     "BRIER_TERMS",
     "CALIBRATION_SCORES",
+    "CONFIDENCE_COLUMNS",
     "DETECTION_SCORES",
     "DIFFERENCE",
     "ENSEMBLE",
@@ -280,7 +282,9 @@ __all__ = [
     "REFERENCES",
     "REFERENCE_BOX",
     "RETENTION_SCORES",
+    "RISKS",
     "RISK_COVERAGE_SCORES",
+    "RISK_MEASURES",
     "SINGLE_MEMBER",
     "SURFACE_SCORES",
     "TOP_LABEL",
@@ -292,10 +296,13 @@ __all__ = [
     "BrierDecomposition",
     "CaseEvaluation",
     "CaseReliability",
+    "CaseRisks",
     "CohortEvaluation",
     "ComparedLine",
     "ComparisonSettings",
     "ConfidenceLevels",
+    "ConfidenceLine",
+    "ConfidenceSettings",
     "Correlation",
     "Detection",
     "EqualMassBins",
@@ -393,6 +400,7 @@ __all__ = [
     "inter_rater_dice",
     "involvement_distance_degrees",
     "iou",
+    "judge_confidences",
     "lesion_detection",
     "lesion_detection_rows",
     "lesion_f1",
@@ -459,8 +467,10 @@ __all__ = [
     "volume_energy_distance",
     "voxel_retention",
     "weighted_acquisition_gain",
+    "weighted_augrc",
     "weighted_aurc",
     "weighted_auroc",
+    "weighted_excess_aurc",
     "weighted_naurc",
     "worst_cases_found",
 ]

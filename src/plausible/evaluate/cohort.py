@@ -16,41 +16,21 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Integer
 
-from plausible.core import Direction, Score
-from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_mean, bootstrap_statistic, bootstrap_units
+from plausible.core import Score
+from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_statistic, bootstrap_units
 from plausible.evaluate.calibration import ReliabilityBins
-from plausible.evaluate.case import ENSEMBLE, MEMBER, WHOLE_IMAGE, CaseReliability
-from plausible.evaluate.ceiling import RATER
+from plausible.evaluate.case import ENSEMBLE, WHOLE_IMAGE, CaseReliability
+from plausible.evaluate.cohort_summary import (
+    SummaryLine,
+    no_interval,
+    per_subject,
+    pooled_lesion_lines,
+    summary_lines,
+)
 from plausible.evaluate.references import primary_kind, reference_kind
 from plausible.evaluate.risk_coverage import area_under_risk_coverage, risk_coverage
 
-SINGLE_MEMBER = "single_member"
-DIFFERENCE = "ensemble_minus_single_member"
-HUMAN = "human"
 TOP_LABEL = "top label"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryLine:
-    """Mean of one measure over subjects. `low` and `high` are NaN for fewer than two subjects.
-
-    Attributes:
-        against: choice of reference, see `reference_kind`.
-    """
-
-    measure: str
-    structure: str
-    region: str
-    reduction: str
-    against: str
-    mean: float
-    low: float
-    high: float
-    level: float
-    n: int
-    n_undefined: int
-    unit: str
-    higher_is: Direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,72 +100,13 @@ def evaluate_cohort(
     dices = [row for row in scored if row.measure == "dice" and row.reduction == ENSEMBLE]
     risks = [row for row in dices if reference_kind(row.against) == first]
     return CohortEvaluation(
-        summary=tuple(_summary(scored, seed=seed, n_resamples=n_resamples, level=level)),
+        summary=(
+            *summary_lines(scored, seed=seed, n_resamples=n_resamples, level=level),
+            *pooled_lesion_lines(scored, seed=seed, n_resamples=n_resamples, level=level),
+        ),
         reliability=tuple(curves),
         risk_coverage=tuple(_selective_risks(ordered, risks, seed=seed, n_resamples=n_resamples, level=level)),
     )
-
-
-def _summary(rows: Sequence[Score], *, seed: int, n_resamples: int, level: float) -> Iterator[SummaryLine]:
-    groups: dict[tuple[str, str, str, str], dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        kind = reference_kind(row.against)
-        groups[row.measure, row.structure, row.region, kind][_of(row.reduction)].append(row)
-    for (measure, structure, region, kind), by_reduction in groups.items():
-        tables = {reduction: _per_subject(found) for reduction, found in by_reduction.items()}
-        if ENSEMBLE in tables and SINGLE_MEMBER in tables:
-            pooled, single = tables[ENSEMBLE], tables[SINGLE_MEMBER]
-            tables[DIFFERENCE] = {s: pooled.get(s, math.nan) - single.get(s, math.nan) for s in {**pooled, **single}}
-        first = next(iter(by_reduction.values()))[0]
-        for reduction, table in tables.items():
-            estimate = _mean(list(table.values()), seed=seed, n_resamples=n_resamples, level=level)
-            yield SummaryLine(
-                measure=measure,
-                structure=structure,
-                region=region,
-                reduction=reduction,
-                against=kind,
-                mean=estimate.value,
-                low=estimate.low,
-                high=estimate.high,
-                level=level,
-                n=estimate.n,
-                n_undefined=estimate.n_undefined,
-                unit=first.unit,
-                higher_is=first.higher_is,
-            )
-
-
-def _of(reduction: str) -> str:
-    """What a row is about, for the summary: single members together, and raters together."""
-    if reduction.startswith(MEMBER):
-        return SINGLE_MEMBER
-    return HUMAN if reduction.startswith(RATER) else reduction
-
-
-def _per_subject(rows: Sequence[Score]) -> dict[str, float]:
-    """Mean of the defined values of each subject; NaN where there are none."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        values[row.subject].append(row.value)
-    return {subject: _mean_defined(found) for subject, found in values.items()}
-
-
-def _mean_defined(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
-
-
-def _mean(values: Sequence[float], *, seed: int, n_resamples: int, level: float) -> Estimate:
-    """Mean with its interval, or without one for fewer than two subjects."""
-    known = sum(not math.isnan(value) for value in values)
-    if known > 1:
-        return bootstrap_mean(np.array(values), seed=seed, n_resamples=n_resamples, level=level)
-    return _no_interval(_mean_defined(values), level, n=known, n_undefined=len(values) - known)
-
-
-def _no_interval(value: float, level: float, *, n: int, n_undefined: int = 0) -> Estimate:
-    return Estimate(value=value, low=math.nan, high=math.nan, level=level, n=n, n_undefined=n_undefined)
 
 
 def _curves(
@@ -246,7 +167,7 @@ def _pooled_error(subjects: Sequence[ReliabilityBins], *, seed: int, n_resamples
         return np.asarray(np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0))
 
     if len(subjects) < 2:
-        return _no_interval(float(errors(np.zeros((1, 1), dtype=np.int64))[0]), level, n=len(subjects))
+        return no_interval(float(errors(np.zeros((1, 1), dtype=np.int64))[0]), level, n=len(subjects))
     return bootstrap_units(errors, n_units=len(subjects), seed=seed, n_resamples=n_resamples, level=level)
 
 
@@ -268,8 +189,8 @@ def _selective_risks(
     for structure in dict.fromkeys(row.structure for row in ordered):
         score = [row for row in ordered if row.structure == structure]
         sign = -1.0 if score[0].higher_is == "worse" else 1.0
-        confident = _per_subject(score)
-        overlapping = _per_subject([row for row in dice_rows if structure in ("", row.structure)])
+        confident = per_subject(score)
+        overlapping = per_subject([row for row in dice_rows if structure in ("", row.structure)])
         subjects = list({**confident, **overlapping})
         confidence = sign * np.array([confident.get(s, math.nan) for s in subjects])
         risk = 1 - np.array([overlapping.get(s, math.nan) for s in subjects])
@@ -299,4 +220,4 @@ def _area(confidence: np.ndarray, risk: np.ndarray, *, seed: int, n_resamples: i
     curve = risk_coverage(confidence, risk)
     if curve.n > 1:
         return bootstrap_statistic(area, confidence, risk, seed=seed, n_resamples=n_resamples, level=level)
-    return _no_interval(area_under_risk_coverage(curve), level, n=curve.n, n_undefined=curve.n_undefined)
+    return no_interval(area_under_risk_coverage(curve), level, n=curve.n, n_undefined=curve.n_undefined)

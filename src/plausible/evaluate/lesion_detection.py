@@ -7,23 +7,25 @@ Which voxels make one lesion is told (6, 18 or 26 neighbours), and so is when tw
   at 0.5 and below they are those that make most pairs, and of these the ones with the largest sum of IoU.
 
 An empty reference has no sensitivity and an empty prediction no precision (NaN); their false positives are counted all
-the same. Sums over cases (`pool`) give the micro average; means over cases the macro average.
+the same. The lesions of all cases together (`pool`) give the micro average, means over cases the macro average.
 
 Sources: Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z (matching and the four scores).
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64, Int64, Integer
 from scipy.optimize import linear_sum_assignment
 
 from plausible.aggregate import connected_components
-from plausible.core import Catalogue, Members, Score, walk
+from plausible.core import Catalogue, Entry, Members, Score, walk
+from plausible.evaluate.bootstrap import Estimate, bootstrap_units
 from plausible.evaluate.case import ENSEMBLE
+from plausible.evaluate.references import reference_kind
 from plausible.measure import VoxelStatistics, mean_probability
 
 SOURCE = "Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z"
@@ -187,22 +189,51 @@ def matching_rule(connectivity: int, min_iou: float | None) -> str:
     return f"lesions_{connectivity}:" + ("any_overlap" if min_iou is None else f"iou_{min_iou:g}")
 
 
-def detections_of(rows: Iterable[Score]) -> dict[tuple[str, str, str], dict[str, list[LesionDetection]]]:
-    """Read the counts back from rows: by structure, matching rule and reduction, the cases with each their references.
-
-    The lesions of a case are counted once per reference.
-    """
+def detections_of(rows: Iterable[Score]) -> dict[tuple[str, str, str, str], dict[str, list[LesionDetection]]]:
+    """Read the counts back from rows: by structure, matching rule, reduction and choice of reference, of each case."""
     values: dict[tuple[str, ...], dict[str, Score]] = {}
     for row in rows:
         if row.measure in LESION_DETECTION_SCORES:
             key = (row.structure, row.region, row.reduction, row.subject, row.against)
             values.setdefault(key, {})[row.measure] = row
-    found: dict[tuple[str, str, str], dict[str, list[LesionDetection]]] = {}
-    for (structure, region, reduction, subject, _), of_case in values.items():
+    found: dict[tuple[str, str, str, str], dict[str, list[LesionDetection]]] = {}
+    for (structure, region, reduction, subject, against), of_case in values.items():
         if len(of_case) == len(LESION_DETECTION_SCORES):
-            by_subject = found.setdefault((structure, region, reduction), {})
+            by_subject = found.setdefault((structure, region, reduction, reference_kind(against)), {})
             by_subject.setdefault(subject, []).append(_counts(of_case))
     return found
+
+
+def pooled_scores(
+    rows: Iterable[Score], *, seed: int, n_resamples: int, level: float
+) -> Iterator[tuple[tuple[str, str, str, str], Entry[LesionDetectionScore], Estimate]]:
+    """Yield each score of the lesions of all cases together, with its interval over cases.
+
+    Args:
+        rows: of all cases; a case's lesions are counted once per reference.
+        seed: of the draws.
+        n_resamples: draws per interval.
+        level: share of the intervals.
+
+    Returns:
+        Structure, matching rule, reduction and choice of reference; the score; the estimate.
+    """
+    for place, by_subject in detections_of(rows).items():
+        table = np.array([astuple(first.pool(*rest)) for first, *rest in by_subject.values()], dtype=np.int64)
+        for entry in LESION_DETECTION_SCORES:
+            yield place, entry, _estimate(table, entry.function, seed=seed, n_resamples=n_resamples, level=level)
+
+
+def _estimate(
+    table: Int64[np.ndarray, "s 5"], score: LesionDetectionScore, *, seed: int, n_resamples: int, level: float
+) -> Estimate:
+    def of_units(drawn: Integer[np.ndarray, "r u"]) -> Float64[np.ndarray, " r"]:
+        return np.array([score(LesionDetection(*counts)) for counts in table[drawn].sum(axis=1).tolist()])
+
+    if len(table) > 1:
+        return bootstrap_units(of_units, n_units=len(table), seed=seed, n_resamples=n_resamples, level=level)
+    value = score(LesionDetection(*table[0].tolist()))
+    return Estimate(value=value, low=math.nan, high=math.nan, level=level, n=len(table))
 
 
 def _counts(rows: dict[str, Score]) -> LesionDetection:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from plausible.core import Direction, Score
 from plausible.evaluate.case import ENSEMBLE, MEMBER
 from plausible.evaluate.ceiling import RATER
-from plausible.evaluate.cohort import SINGLE_MEMBER
+from plausible.evaluate.cohort_summary import SINGLE_MEMBER
 from plausible.evaluate.references import of_primary
 from plausible.evaluate.risk_coverage import area_under_risk_coverage
 

@@ -86,6 +86,25 @@ def weighted_naurc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarr
     return areas
 
 
+def weighted_excess_aurc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarray, " s"]) -> OfWeights:
+    """AURC minus the one of the best order, as `excess_area_under_risk_coverage`."""
+    of_order, of_best = weighted_aurc(confidence, risk), weighted_aurc(-risk, risk)
+    return lambda weights: of_order(weights) - of_best(weights)
+
+
+def weighted_augrc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarray, " s"]) -> OfWeights:
+    """Area under the generalised risk, as `area_under_generalized_risk_coverage`."""
+    order, ends = _sorted(-confidence, risk)
+
+    def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
+        drawn = weights[:, order]
+        kept = _from_zero(np.cumsum(drawn, axis=1)[:, ends])
+        sums = _from_zero(np.cumsum(drawn * risk[order], axis=1)[:, ends])
+        return np.asarray(_trapezoids(sums, kept) / kept[:, -1] ** 2)
+
+    return areas
+
+
 def weighted_auroc(suspicion: Float64[np.ndarray, " s"], wanted: Float64[np.ndarray, " s"]) -> OfWeights:
     """Area under the ROC curve, as `area_under_roc`; `wanted` is 1 or 0."""
     order, ends = _sorted(-suspicion, wanted)

@@ -60,6 +60,10 @@ SUMMARY_MEASURES = (
     "negative_log_likelihood",
     "brier_score",
     "expected_calibration_error",
+    "lesion_sensitivity",
+    "lesion_precision",
+    "lesion_f1",
+    "lesion_false_positives",
 )
 """Measures whose means the cohort's page shows; scores.csv holds all."""
 
