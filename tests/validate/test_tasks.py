@@ -139,3 +139,19 @@ def test_no_task_depends_on_the_order_of_cases(entry):
     assert found[0].keys() == found[1].keys()
     for key, value in found[0].items():
         np.testing.assert_allclose(found[1][key], value, atol=1e-12)
+
+
+def test_an_area_is_compared_with_that_of_the_agreement_over_the_same_draws():
+    cases = [
+        Judged(c.subject, c.patient, c.shifted, c.ambiguous,
+               (*c.rows, row(c.subject, "mean_pairwise_dice", 0.9 - 0.1 * n, higher_is="better")))
+        for n, c in enumerate(case(n, dice=0.9 - 0.05 * n, mutual_information=float(n % 2)) for n in range(8))
+    ]  # fmt: skip
+    told = arm(*cases)
+    areas = {x.measure: x.value for x in lines("failure", told, score="area_under_risk_coverage")}
+    found = one("failure", told, score="difference_of_aurc_to_mean_pairwise_dice")
+    assert (found.measure, found.value) == (
+        INFORMATION,
+        pytest.approx(areas[INFORMATION] - areas["mean_pairwise_dice"]),
+    )
+    assert found.low < found.value <= found.high

@@ -154,7 +154,7 @@ def read_validation_study(path: Path, *, folders: Mapping[str, Path] | None = No
     Args:
         path: the file.
         folders: where a dataset or a model lies on this machine, in place of what the file says: "data.NAME" an
-            nnU-Net raw dataset, "models.NAME" a trained model (or saved members, where the file says members).
+            nnU-Net raw dataset, "models.NAME" a trained model, or a folder of saved members.
 
     Raises:
         InvalidInput: E110, not TOML, an unknown key, a value that is none of the choices, or a folder not there.
@@ -189,8 +189,10 @@ def _put(told: dict[str, Any], where: str, folder: Path) -> None:
     if table == "data":
         one["dataset"] = str(folder.resolve())
     else:
-        one["members" if "members" in one else "model"] = str(folder.resolve())
-        one.pop("training", None)
+        saved = "members" in one or (folder / "members.json").exists()
+        kept = {key: value for key, value in one.items() if key == "data"} if saved else one
+        told[table][name] = {**kept, "members" if saved else "model": str(folder.resolve())}
+        told[table][name].pop("training", None)
 
 
 def _parse(told: dict[str, Any], folder: Path, name: str) -> ValidationStudy:

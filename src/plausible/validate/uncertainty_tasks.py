@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float64
 
 from plausible.evaluate import (
     ACQUISITION_SCORES,
@@ -20,11 +21,14 @@ from plausible.evaluate import (
     weighted_naurc,
 )
 from plausible.evaluate.detection import detection
+from plausible.evaluate.resampling import OfWeights
 from plausible.validate.arm import SETS, Arm, Heading, Line
 from plausible.validate.tasks import TASKS, VALUES
 
 AREAS = {area_under_risk_coverage: weighted_aurc, normalized_area_under_risk_coverage: weighted_naurc}
 """Scores that have an interval, with what takes all its draws at once."""
+AGREEMENT = "mean_pairwise_dice"
+"""What published comparisons found best for failures, and others are compared with."""
 
 
 @TASKS.add(unit="1", higher_is="better", source=VALUES)
@@ -50,8 +54,13 @@ def out_of_distribution(arm: Arm) -> Iterator[Line | None]:
 
 @TASKS.add(unit="risk", higher_is="worse", source=VALUES)
 def failure(arm: Arm) -> Iterator[Line | None]:
-    """Whether the least sure cases are the worst ones: risk (1 - Dice) against coverage."""
+    """Whether the least sure cases are the worst ones: risk (1 - Dice) against coverage.
+
+    Also each area minus that of the members' mean pairwise Dice over the same draws of patients: intervals of two areas
+    overlap long after their difference is clear.
+    """
     for name, part in arm.sets.items():
+        yield from _against_agreement(part, name)
         risks = part.risks
         for (measure, aggregation), found in part.uncertainties().items():
             if not np.isfinite(found.suspicion + risks).any():
@@ -66,6 +75,27 @@ def failure(arm: Arm) -> Iterator[Line | None]:
                     yield part.weighted(heading, AREAS[entry.function], -found.suspicion, risks)
                 else:
                     yield part.plain(heading, entry.function(curve))
+
+
+def _against_agreement(part: Arm, cases: str) -> Iterator[Line | None]:
+    found, risks = part.uncertainties(), part.risks
+    agreement = found.get((AGREEMENT, ""))
+    if agreement is None or not np.isfinite(agreement.suspicion + risks).any():
+        return
+    for (measure, aggregation), one in found.items():
+        if measure != AGREEMENT and np.isfinite(one.suspicion + agreement.suspicion + risks).any():
+            heading = Heading(
+                task="failure", score=f"difference_of_aurc_to_{AGREEMENT}", unit="risk", higher_is="worse",
+                measure=measure, aggregation=aggregation, cases=cases,
+            )  # fmt: skip
+            yield part.weighted(heading, _difference, -one.suspicion, -agreement.suspicion, risks)
+
+
+def _difference(
+    first: Float64[np.ndarray, " s"], second: Float64[np.ndarray, " s"], risk: Float64[np.ndarray, " s"]
+) -> OfWeights:
+    ours, theirs = weighted_aurc(first, risk), weighted_aurc(second, risk)
+    return lambda weights: ours(weights) - theirs(weights)
 
 
 @TASKS.add(unit="1", higher_is="better", source=VALUES)
