@@ -22,9 +22,9 @@ COLUMNS = (
 
 KINDS = {
     "ensemble": "ensemble",
+    "human": "human",
     "single_member": "single member",
     "ensemble_minus_single_member": "difference",
-    "human": "human",
 }
 """Columns of the table of scores, in order, and what they are called there."""
 

@@ -48,6 +48,8 @@ def words(name: str) -> str:
         "ml": "ml",
         "mm": "mm",
         "brier": "Brier",
+        "staple": "STAPLE",
+        "f1": "F1",
         "hausdorff": "Hausdorff",
     }
     parts = name.split("_")
