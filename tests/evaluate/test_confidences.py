@@ -110,6 +110,12 @@ def test_a_failure_is_beyond_its_limit_on_the_bad_side():
     assert value(far, "area_under_roc", settings, risk="hausdorff_distance_95>6.5") == 0
 
 
+@pytest.mark.parametrize("limit", [0.3, 0.5, 0.7])
+def test_the_name_of_a_failure_has_the_side_of_the_measure(limit):
+    settings = ConfidenceSettings(limits={"dice": limit}, n_resamples=50)
+    assert {line.risk for line in lines(cohort(), settings, score="average_precision")} == {f"dice<{limit:g}"}
+
+
 def test_nothing_failed_is_undefined_and_has_no_interval():
     settings = ConfidenceSettings(limits={"dice": 0.1}, n_resamples=50)
     (line,) = lines(cohort(), settings, score="area_under_roc")

@@ -182,9 +182,8 @@ class _Judge:
         self, suspicion: Float64[np.ndarray, " s"], risk: Float64[np.ndarray, " s"], name: str, measure: str
     ) -> Iterator[ConfidenceLine]:
         """Failure detection: a failure is a risk above the limit."""
-        limit = self.settings.limits[measure]
-        failed, threshold = risk > RISKS[name].function(limit), RISKS[name].function(limit)
-        sign = ">" if threshold == limit else "<"
+        limit, of = self.settings.limits[measure], RISKS[name].function
+        failed, sign = risk > of(limit), ">" if of(1.0) > of(0.0) else "<"
         known = np.where(np.isnan(risk), np.nan, suspicion)
         about = replace(self.blank, task="failure_detection", risk=f"{measure}{sign}{limit:g}")
         yield from self._detected(about, known, failed)
