@@ -56,11 +56,12 @@ def test_one_component_over_two_lesions_finds_both_by_overlap_and_one_by_iou():
 
 
 def test_partners_make_most_pairs_not_the_best_single_one():
-    # the first lesion has IoU 3/9 with the long component and 1/6 with the short one, the second only touches the long
-    reference, prediction = mask((0, 1, 0, 6), (2, 3, 0, 2)), mask((0, 1, 5, 6), (0, 3, 3, 4))
-    prediction[2, 2, 1:4] = True
-    long_one = lesion_detection(prediction, reference, connectivity=6, min_iou=0.05)
-    assert counts(long_one) == (2, 2, 2, 2)
+    reference = mask((0, 1, 0, 6), (2, 3, 0, 2))
+    prediction = mask((0, 1, 0, 4), (1, 3, 0, 1), (0, 1, 5, 6))  # the first two boxes are one component
+    ious = {"first with long": 4 / 8, "first with short": 1 / 6, "second with long": 1 / 7}
+    assert ious["first with long"] > ious["first with short"] + ious["second with long"]
+    assert counts(lesion_detection(prediction, reference, connectivity=6, min_iou=0.1)) == (2, 2, 2, 2)
+    assert counts(lesion_detection(prediction, reference, connectivity=6, min_iou=0.15)) == (2, 2, 1, 1)
 
 
 def test_an_iou_of_exactly_the_threshold_matches():
