@@ -10,7 +10,11 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "plausible"
-COMPILED = {"plausible.measure.kernels"}  # numba cannot cache a function that a checker wraps
+COMPILED = {  # numba cannot cache a function that a checker wraps
+    "plausible.measure.kernels",
+    "plausible.aggregate.hard_kernels",
+    "plausible.evaluate.kernels",
+}
 MODULES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     for path in sorted(PACKAGE.rglob("*.py"))

@@ -19,6 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt64
 
+from plausible.aggregate.hard import labels_of, packed_labels
 from plausible.core import Catalogue, Member
 
 
@@ -41,7 +42,9 @@ class PairwiseOverlap:
     @classmethod
     def of(cls, member: Member) -> "PairwiseOverlap":
         """Return the masks of one member."""
-        bits = pack_masks(member.classes.masks(member.probabilities))
+        classes, p = member.classes, member.probabilities
+        bits = packed_labels(labels_of(p), len(classes.structures)) if classes.exclusive else pack_masks(p > 0.5)
+        bits = bits.view(np.uint64)
         shared = count_bits(bits)[:, np.newaxis, np.newaxis]
         return cls(member.classes.structures, (member.info.id,), shared, (bits,))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from plausible.aggregate.hard import labels_of, packed_labels
 from plausible.core import Member
 
 CHUNK = 30
@@ -31,8 +32,11 @@ class MaskStack:
     @classmethod
     def of(cls, member: Member) -> "MaskStack":
         """Return the masks of one member: the most probable class, or p > 0.5 for overlapping regions."""
-        masks = member.classes.masks(member.probabilities)
-        return cls(member.classes.structures, (member.info.id,), member.geometry.shape, (_pack(masks),))
+        structures, p, shape = member.classes.structures, member.probabilities, member.geometry.shape
+        if not member.classes.exclusive:
+            return cls(structures, (member.info.id,), shape, (_pack(p > 0.5),))
+        bits = packed_labels(labels_of(p), len(structures))[:, : -(-math.prod(shape) // 8)]
+        return cls(structures, (member.info.id,), shape, (bits,))
 
     def merge(self, other: "MaskStack") -> "MaskStack":
         """Return the masks of the members of both, which must cover the same voxels.

@@ -18,6 +18,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from plausible.aggregate.agreement import count_bits
+from plausible.aggregate.hard import channel_sums, labels_of, packed_labels
 from plausible.core import Catalogue, Member
 
 
@@ -43,10 +45,13 @@ class MemberVolumes:
     def of(cls, member: Member) -> "MemberVolumes":
         """Return the volumes of one member."""
         classes, p = member.classes, member.probabilities
-        voxels = [int(np.count_nonzero(mask)) for mask in classes.masks(p)]
-        sums = [float(p[classes.channel(name)].sum(dtype=np.float64)) for name in classes.structures]
         names, member_ids = classes.structures, (member.info.id,)
-        return cls(names, member_ids, np.array([voxels]), np.array([sums]), member.geometry.voxel_volume_ml)
+        sums = channel_sums(p)[len(p) - len(names) :]
+        if classes.exclusive:
+            voxels = count_bits(packed_labels(labels_of(p), len(names)).view(np.uint64))
+        else:
+            voxels = np.array([np.count_nonzero(channel > 0.5) for channel in p], dtype=np.int64)
+        return cls(names, member_ids, voxels[np.newaxis], sums[np.newaxis], member.geometry.voxel_volume_ml)
 
     def merge(self, other: "MemberVolumes") -> "MemberVolumes":
         """Return the volumes of the members of both.
