@@ -8,29 +8,28 @@ does not drown the rest. A row of normalized surface Dice carries its tolerance 
 Hard members (label maps) have probabilities 0 and 1: their log-likelihood says only how many voxels are wrong.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
+from plausible.aggregate.hard import Box, HardMap
 from plausible.core import Classes, Geometry, InvalidInput, Member, Members, Problem, Score, slabs
+from plausible.core.collect import usable_processors
 from plausible.evaluate.calibration import (
     CALIBRATION_SCORES,
     N_BINS,
     ProbabilityScores,
     ReliabilityBins,
-    presence_bins,
-    presence_scores,
-    probability_scores,
     questions,
-    top_label_bins,
 )
-from plausible.evaluate.overlap import OVERLAP_SCORES, Overlap, overlap
-from plausible.evaluate.surface import SURFACE_SCORES, SurfaceDistances, surface_distances
-from plausible.measure import VoxelStatistics, mean_probability
+from plausible.evaluate.case_counts import Counts, SlabTruths, Truth, count_slab, truths_of
+from plausible.evaluate.overlap import OVERLAP_SCORES, Overlap
+from plausible.evaluate.surface import SURFACE_SCORES, DistanceField, Surface, SurfaceDistances
+from plausible.measure.layout import channels, memory_order, rows, zeros_in
 
 ENSEMBLE = "ensemble"
 MEMBER = "member:"
@@ -38,11 +37,10 @@ WHOLE_IMAGE = "whole_image"
 REFERENCE_BOX = "reference_box"
 BOX_MARGIN_MM = 10.0
 
-Box: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-Place: TypeAlias = tuple[str, str]
-"""Region, and the structure asked about ("" for the top label)."""
-Owner: TypeAlias = tuple[str, str]
-"""Whether it is a prediction or a rater, and its name."""
+Pair: TypeAlias = tuple[str, str]
+"""What a prediction is called, and the rater."""
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,48 +64,6 @@ class CaseEvaluation:
     reliability: tuple[CaseReliability, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
-    """One segmentation against one rater, in a slab or the whole image: everything but the surfaces.
-
-    Attributes:
-        overlaps: one per structure.
-        bins: by region and question.
-        scores: sums of the proper scores, by region and question.
-    """
-
-    overlaps: tuple[Overlap, ...]
-    bins: Mapping[Place, ReliabilityBins]
-    scores: Mapping[Place, ProbabilityScores]
-
-    def join(self, *others: "Comparison") -> "Comparison":
-        """Return the comparison over this and further slabs."""
-        per_structure = zip(*(part.overlaps for part in (self, *others)), strict=True)
-        return Comparison(
-            tuple(first.join(*rest) for first, *rest in per_structure),
-            {place: own.merge(*(part.bins[place] for part in others)) for place, own in self.bins.items()},
-            {place: own.merge(*(part.scores[place] for part in others)) for place, own in self.scores.items()},
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PackedMasks:
-    """The structures of one segmentation in one slab, one bit per voxel."""
-
-    bits: UInt8[np.ndarray, "s n"]
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(cls, masks: Bool[np.ndarray, "s i j k"]) -> "PackedMasks":
-        """Pack masks."""
-        return cls(np.packbits(masks.reshape(len(masks), -1), axis=1), masks.shape[1:])
-
-    def mask(self, structure: int) -> Bool[np.ndarray, "i j k"]:
-        """Mask of one structure, by its place among the structures."""
-        flat = np.unpackbits(self.bits[structure], count=math.prod(self.shape))
-        return flat.reshape(self.shape).astype(bool)
-
-
 def evaluate_case(
     members: Members,
     raters: Members,
@@ -117,6 +73,7 @@ def evaluate_case(
     n_bins: int = N_BINS,
     box_margin_mm: float = BOX_MARGIN_MM,
     subject: str = "",
+    n_threads: int | None = None,
 ) -> CaseEvaluation:
     """Score every member and the mean of all against every rater.
 
@@ -128,6 +85,8 @@ def evaluate_case(
         n_bins: bins of the calibration errors.
         box_margin_mm: margin of the region "reference_box".
         subject: name for the rows; the members' own if empty.
+        n_threads: slabs and structures that are worked on at a time; None takes the processors that this process may
+            use.
 
     Raises:
         InvalidInput: E201 or E202, raters on another grid; E103, raters with other classes.
@@ -135,23 +94,22 @@ def evaluate_case(
     """
     _check(members, raters)
     aligned = replace(raters, slab_axis=members.slab_axis)
-    boxes = {rater.info.id: _reference_box(rater, box_margin_mm) for rater in aligned}
-    compared: dict[tuple[str, str], list[Comparison]] = {}
-    masks: dict[Owner, list[PackedMasks]] = {}
-    for start, stop in slabs(members, slab_voxels=slab_voxels):
-        truths = {rater.info.id: rater for rater in aligned.slab(start, stop)}
-        regions = {name: _regions(box, members, start, stop) for name, box in boxes.items()}
-        for name, truth in truths.items():
-            masks.setdefault(("rater", name), []).append(_packed(truth))
-        for reduction, segmentation in _segmentations(members, start, stop):
-            masks.setdefault(("prediction", reduction), []).append(_packed(segmentation))
-            for name, truth in truths.items():
-                part = _compare(segmentation, truth, regions[name], n_bins)
-                compared.setdefault((reduction, name), []).append(part)
-    whole = {pair: first.join(*rest) for pair, (first, *rest) in compared.items()}
-    named = _Naming(subject or members.subject, members.classes, members.geometry, members.slab_axis, tolerance_mm)
-    rows = [row for pair, comparison in whole.items() for row in _rows(named, pair, comparison, masks)]
-    return CaseEvaluation(named.subject, tuple(rows), tuple(_reliability(named.subject, whole)))
+    truths = truths_of(aligned, margin_mm=box_margin_mm, slab_voxels=slab_voxels)
+    named = _Naming(subject or members.subject, members.classes, members.geometry, tolerance_mm)
+    threads = n_threads or usable_processors()
+    parts: dict[str, list[tuple[Counts, HardMap]]] = {}
+    for slab in _in_order(
+        lambda bounds: _compared(members, aligned, truths, bounds, n_bins),
+        slabs(members, slab_voxels=slab_voxels),
+        threads,
+    ):
+        for name, part in slab.items():
+            parts.setdefault(name, []).append(part)
+    counts = {name: _joined_counts(slabs) for name, slabs in parts.items()}
+    hard = {name: _joined_maps(parts.pop(name), members.slab_axis) for name in list(parts)}
+    surfaces = _all_surfaces(named, hard, truths, threads)
+    table = tuple(_rows(named, counts, truths, surfaces))
+    return CaseEvaluation(named.subject, table, tuple(_reliability(named, counts, truths)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +119,6 @@ class _Naming:
     subject: str
     classes: Classes
     geometry: Geometry
-    slab_axis: int
     tolerance_mm: float
 
 
@@ -187,78 +144,118 @@ def _check(members: Members, raters: Members) -> None:
         )
 
 
+def _in_order(work: Callable[[T], R], tasks: Sequence[T], n_threads: int) -> Iterator[R]:
+    """Do the tasks in threads, a few ahead; yield results in the order of the tasks."""
+    if min(n_threads, len(tasks)) < 2:
+        yield from map(work, tasks)
+        return
+    with ThreadPoolExecutor(n_threads) as executor:
+        ahead: deque[Future[R]] = deque()
+        for task in tasks:
+            ahead.append(executor.submit(work, task))
+            if len(ahead) > n_threads:
+                yield ahead.popleft().result()
+        for future in ahead:
+            yield future.result()
+
+
+def _compared(
+    members: Members, raters: Members, truths: Sequence[Truth], bounds: tuple[int, int], n_bins: int
+) -> dict[str, tuple[Counts, HardMap]]:
+    """Compare every prediction with every rater in one slab."""
+    soft = [truth.name for truth in truths if truth.soft]
+    read = {rater.info.id: rater for rater in raters.select(soft).slab(*bounds)} if soft else {}
+    there = SlabTruths(truths, bounds, members.slab_axis, read)
+    return {name: count_slab(each, there, n_bins=n_bins) for name, each in _segmentations(members, *bounds)}
+
+
 def _segmentations(members: Members, start: int, stop: int) -> Iterator[tuple[str, Member]]:
     """Yield each member of a slab, then the mean of all, with the name that rows call it."""
-    pooled: VoxelStatistics | None = None
-    for member in members.slab(start, stop):
-        pooled = pooled.add(member) if pooled else VoxelStatistics.of(member)
-        last = member
+    from plausible.evaluate.kernels import move_mean
+
+    mean = None
+    for n, member in enumerate(members.slab(start, stop), start=1):
+        p = member.probabilities
+        if mean is None:
+            mean = zeros_in(memory_order(p), p.shape, np.float32)
+        order = memory_order(mean)
+        move_mean(*channels(p, order), rows(mean, order), np.float32(1 / n))
+        last = replace(member, probabilities=mean, hard=False)
         yield MEMBER + member.info.id, member
-    assert pooled is not None
-    yield ENSEMBLE, replace(last, probabilities=mean_probability(pooled), hard=False)
+        del member, p  # the next one is read before the names are bound again: two would be in memory
+    yield ENSEMBLE, replace(last, probabilities=np.clip(last.probabilities, 0, 1, out=last.probabilities))
 
 
-def _compare(segmentation: Member, truth: Member, regions: Mapping[str, np.ndarray | None], n_bins: int) -> Comparison:
-    p, y = segmentation.probabilities, truth.probabilities
-    pairs = zip(_masks(segmentation), _masks(truth), strict=True)
-    volume = segmentation.geometry.voxel_volume_ml
-    bins: dict[Place, ReliabilityBins] = {}
-    scores: dict[Place, ProbabilityScores] = {}
-    for region, within in regions.items():
-        for question in questions(segmentation.classes):
-            place = region, question
-            if question:
-                channel = segmentation.classes.channel(question)
-                bins[place] = presence_bins(p, y, channel=channel, n_bins=n_bins, within=within)
-                scores[place] = presence_scores(p, y, channel=channel, within=within)
-            else:
-                bins[place] = top_label_bins(p, y, n_bins=n_bins, within=within)
-                scores[place] = probability_scores(p, y, within=within)
-    return Comparison(tuple(overlap(a, b, voxel_volume_ml=volume) for a, b in pairs), bins, scores)
+def _joined_counts(slabs: Sequence[tuple[Counts, HardMap]]) -> Counts:
+    first, *rest = (counts for counts, _ in slabs)
+    return first.join(*rest)
 
 
-def _masks(member: Member) -> Bool[np.ndarray, "s i j k"]:
-    return member.classes.masks(member.probabilities)
+def _joined_maps(slabs: Sequence[tuple[Counts, HardMap]], axis: int) -> HardMap:
+    first, *rest = (hard for _, hard in slabs)
+    return first.join(*rest, axis=axis)
 
 
-def _packed(member: Member) -> PackedMasks:
-    return PackedMasks.of(_masks(member))
+def _all_surfaces(
+    named: _Naming, hard: Mapping[str, HardMap], truths: Sequence[Truth], n_threads: int
+) -> list[dict[Pair, list[Score]]]:
+    """Rows of the surfaces of every structure, for every prediction and rater."""
+    predictions = {name: (each, each.boxes()) for name, each in hard.items()}
+    references = {truth.name: (truth.hard, truth.hard.boxes()) for truth in truths}
+    structures = range(len(named.classes.structures))
+    return list(_in_order(lambda s: _surfaces(named, s, predictions, references), structures, n_threads))
 
 
-def _reference_box(rater: Member, margin_mm: float) -> Box | None:
-    """Voxels from and up to which, per axis, the rater marked anything, plus a margin; None if nothing."""
-    marked = _masks(rater).any(axis=0)
-    if not marked.any():
-        return None
-    box = []
-    for axis, spacing in enumerate(rater.geometry.spacing_mm):
-        margin = math.ceil(margin_mm / spacing - 1e-6)
-        present = np.flatnonzero(np.any(marked, axis=tuple({0, 1, 2} - {axis})))
-        box.append((max(0, int(present[0]) - margin), int(present[-1]) + 1 + margin))
-    return box[0], box[1], box[2]
+def _surfaces(
+    named: _Naming,
+    s: int,
+    predictions: Mapping[str, tuple[HardMap, list[Box | None]]],
+    references: Mapping[str, tuple[HardMap, list[Box | None]]],
+) -> dict[Pair, list[Score]]:
+    """Rows of one structure; the surface and the distances of each segmentation are made once for all pairs."""
+    ours, theirs = (
+        {name: _surface(each, boxes[s], s, named.geometry) for name, (each, boxes) in side.items()}
+        for side in (predictions, references)
+    )
+    to_theirs = {rater: DistanceField.around(surface, list(ours.values())) for rater, surface in theirs.items()}
+    found = {}
+    for name, surface in ours.items():
+        to_ours = DistanceField.around(surface, list(theirs.values()))
+        for rater, other in theirs.items():
+            distances = SurfaceDistances(*to_theirs[rater].from_surface(surface), *to_ours.from_surface(other))
+            common = _common(named, s, (name, rater))
+            found[name, rater] = list(_surface_rows(distances, named.tolerance_mm, common))
+    return found
 
 
-def _regions(box: Box | None, members: Members, start: int, stop: int) -> dict[str, np.ndarray | None]:
-    """Voxels of a slab that count in each region; None is all of them."""
-    inside = np.zeros(members.geometry.slab(start, stop, axis=members.slab_axis).shape, dtype=bool)
-    if box is not None:
-        offset = [start if axis == members.slab_axis else 0 for axis in range(3)]
-        inside[tuple(slice(max(0, a - o), max(0, b - o)) for (a, b), o in zip(box, offset, strict=True))] = True
-    return {WHOLE_IMAGE: None, REFERENCE_BOX: inside}
+def _surface(hard: HardMap, box: Box | None, s: int, geometry: Geometry) -> Surface:
+    i, j, k = geometry.shape
+    box = box or (slice(0, 0), slice(0, 0), slice(0, 0))
+    offset = box[0].start, box[1].start, box[2].start
+    return Surface.of(
+        hard.mask(s, box=box), spacing_mm=geometry.spacing_mm, offset=offset, flat=(i == 1, j == 1, k == 1)
+    )
+
+
+def _common(named: _Naming, s: int, pair: Pair) -> dict[str, str]:
+    structure = named.classes.structures[s]
+    return {"subject": named.subject, "structure": structure, "reduction": pair[0], "against": pair[1]}
 
 
 def _rows(
-    named: _Naming, pair: tuple[str, str], comparison: Comparison, masks: Mapping[Owner, list[PackedMasks]]
+    named: _Naming,
+    counts: Mapping[str, Counts],
+    truths: Sequence[Truth],
+    surfaces: Sequence[Mapping[Pair, list[Score]]],
 ) -> Iterator[Score]:
-    reduction, rater = pair
-    owners = ("prediction", reduction), ("rater", rater)
-    for number, (structure, counts) in enumerate(zip(named.classes.structures, comparison.overlaps, strict=True)):
-        prediction, reference = (_whole_mask(masks[owner], number, axis=named.slab_axis) for owner in owners)
-        distances = surface_distances(prediction, reference, spacing_mm=named.geometry.spacing_mm)
-        common = {"subject": named.subject, "structure": structure, "reduction": reduction, "against": rater}
-        yield from _overlap_rows(counts, common)
-        yield from _surface_rows(distances, named.tolerance_mm, common)
-    yield from _calibration_rows(named, pair, comparison)
+    volume, exclusive = named.geometry.voxel_volume_ml, named.classes.exclusive
+    for name, found in counts.items():
+        for r, truth in enumerate(truths):
+            pair = name, truth.name
+            for s, shared in enumerate(found.overlaps(r, exclusive=exclusive, voxel_volume_ml=volume)):
+                yield from _overlap_rows(shared, _common(named, s, pair))
+                yield from surfaces[s][pair]
+            yield from _calibration_rows(named, pair, found, r)
 
 
 def _overlap_rows(counts: Overlap, common: Mapping[str, str]) -> Iterator[Score]:
@@ -284,11 +281,19 @@ def _surface_rows(distances: SurfaceDistances, tolerance_mm: float, common: Mapp
         )
 
 
-def _calibration_rows(named: _Naming, pair: tuple[str, str], comparison: Comparison) -> Iterator[Score]:
-    for region, structure in comparison.bins:
+def _places(named: _Naming) -> Iterator[tuple[str, str, int]]:
+    """Yield region, question, and place of the question."""
+    for region in (WHOLE_IMAGE, REFERENCE_BOX):
+        for q, question in enumerate(questions(named.classes)):
+            yield region, question, q
+
+
+def _calibration_rows(named: _Naming, pair: Pair, found: Counts, r: int) -> Iterator[Score]:
+    for region, structure, q in _places(named):
+        inside = region == REFERENCE_BOX
         statistics: dict[type, ReliabilityBins | ProbabilityScores] = {
-            ReliabilityBins: comparison.bins[region, structure],
-            ProbabilityScores: comparison.scores[region, structure],
+            ReliabilityBins: found.bins(q, r, inside=inside),
+            ProbabilityScores: found.scores(q, r, inside=inside),
         }
         for entry in CALIBRATION_SCORES:
             assert entry.reads is not None
@@ -307,11 +312,9 @@ def _calibration_rows(named: _Naming, pair: tuple[str, str], comparison: Compari
             )
 
 
-def _reliability(subject: str, whole: Mapping[tuple[str, str], Comparison]) -> Iterator[CaseReliability]:
-    for (reduction, rater), comparison in whole.items():
-        for (region, structure), bins in comparison.bins.items():
-            yield CaseReliability(subject, structure, region, reduction, rater, bins)
-
-
-def _whole_mask(parts: list[PackedMasks], structure: int, *, axis: int) -> Bool[np.ndarray, "i j k"]:
-    return np.concatenate([part.mask(structure) for part in parts], axis=axis)
+def _reliability(named: _Naming, counts: Mapping[str, Counts], truths: Sequence[Truth]) -> Iterator[CaseReliability]:
+    for name, found in counts.items():
+        for r, truth in enumerate(truths):
+            for region, structure, q in _places(named):
+                bins = found.bins(q, r, inside=region == REFERENCE_BOX)
+                yield CaseReliability(named.subject, structure, region, name, truth.name, bins)

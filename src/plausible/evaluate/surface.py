@@ -13,17 +13,16 @@ Sources: Nikolov et al. 2021, arXiv:1809.04430 (weighting by area); Lorensen and
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import product
 from typing import TypeAlias
 
 import edt
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int32
 
 from plausible.core import Catalogue
+from plausible.evaluate.surface_elements import element_areas_mm2, neighbourhoods
 
 ROUNDING_MM = 1e-4
 """Distances up to this much above a tolerance are within it: rounding must not decide over a whole slice."""
@@ -56,6 +55,87 @@ class SurfaceDistances:
         return len(self.prediction_mm) > 0 and len(self.reference_mm) > 0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """The surface elements of one mask, made once however many others it is compared with.
+
+    Attributes:
+        places: neighbourhood of each element along i, j, k; voxel n of the image lies in n and n + 1.
+        areas_mm2: area of each element.
+        spacing_mm: along i, j, k.
+    """
+
+    places: Int32[np.ndarray, "a 3"]
+    areas_mm2: Float[np.ndarray, " a"]
+    spacing_mm: tuple[float, float, float]
+
+    @classmethod
+    def of(
+        cls,
+        mask: Bool[np.ndarray, "i j k"],
+        *,
+        spacing_mm: tuple[float, float, float],
+        offset: tuple[int, int, int] = (0, 0, 0),
+        flat: tuple[bool, bool, bool] | None = None,
+    ) -> "Surface":
+        """Find the surface elements of a mask, or of the part of it in a box that holds all its voxels.
+
+        Args:
+            mask: the mask or the part of it.
+            spacing_mm: along i, j, k.
+            offset: first voxel of the part.
+            flat: axes along which the image has one voxel, if this is a part; there a mask has no caps.
+
+        Raises:
+            ValueError: a spacing that is not above 0.
+        """
+        if min(spacing_mm) <= 0:
+            raise ValueError(f"spacing must be above 0 mm, got {spacing_mm}")
+        box = box_of(mask)
+        if box is None:
+            return cls(np.zeros((0, 3), np.int32), np.zeros(0), spacing_mm)
+        one = flat or tuple(n == 1 for n in mask.shape)
+        codes = neighbourhoods(mask[box], one)
+        found = np.flatnonzero((codes != 0) & (codes != 255))
+        start = [side.start + o for side, o in zip(box, offset, strict=True)]
+        places = np.stack(np.unravel_index(found, codes.shape), axis=1).astype(np.int32) + np.array(start, np.int32)
+        return cls(places, element_areas_mm2(spacing_mm)[codes.ravel()[found]], spacing_mm)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DistanceField:
+    """Distance in mm from every neighbourhood of a box to the nearest element of a surface.
+
+    Attributes:
+        start: first neighbourhood of the box along i, j, k.
+        distance_mm: distances; None if the surface is empty.
+    """
+
+    start: Int32[np.ndarray, " 3"]
+    distance_mm: Float32[np.ndarray, "u v w"] | None
+
+    @classmethod
+    def around(cls, surface: Surface, others: Sequence[Surface]) -> "DistanceField":
+        """Measure in the smallest box that holds this surface and others."""
+        places = [each.places for each in (surface, *others) if len(each.places)]
+        if not len(surface.places):
+            return cls(np.zeros(3, np.int32), None)
+        start = np.min([each.min(axis=0) for each in places], axis=0)
+        shape = np.max([each.max(axis=0) for each in places], axis=0) - start + 1
+        free = np.ones(shape, dtype=bool)
+        free[tuple((surface.places - start).T)] = False
+        return cls(start, edt.edt(free, anisotropy=surface.spacing_mm, black_border=False, parallel=1))
+
+    def from_surface(self, surface: Surface) -> tuple[Float64[np.ndarray, " a"], Float64[np.ndarray, " a"]]:
+        """Distances from the elements of another surface inside the box, ascending, and their areas."""
+        areas = surface.areas_mm2
+        if self.distance_mm is None:
+            return np.full(len(areas), np.inf), areas
+        distances = self.distance_mm[tuple((surface.places - self.start).T)]
+        order = np.argsort(distances)
+        return distances[order].astype(np.float64), areas[order]
+
+
 def surface_distances(
     prediction: Bool[np.ndarray, "i j k"],
     reference: Bool[np.ndarray, "i j k"],
@@ -69,15 +149,9 @@ def surface_distances(
     Raises:
         ValueError: a spacing that is not above 0.
     """
-    if min(spacing_mm) <= 0:
-        raise ValueError(f"spacing must be above 0 mm, got {spacing_mm}")
-    box = _box(prediction | reference)
-    if box is None:
-        nothing = np.zeros(0)
-        return SurfaceDistances(nothing, nothing, nothing, nothing)
-    flat = tuple(n == 1 for n in prediction.shape)
-    ours, theirs = (_neighbourhoods(mask[box], flat) for mask in (prediction, reference))
-    return SurfaceDistances(*_directed(ours, theirs, spacing_mm), *_directed(theirs, ours, spacing_mm))
+    ours, theirs = (Surface.of(mask, spacing_mm=spacing_mm) for mask in (prediction, reference))
+    to_ours, to_theirs = DistanceField.around(ours, [theirs]), DistanceField.around(theirs, [ours])
+    return SurfaceDistances(*to_theirs.from_surface(ours), *to_ours.from_surface(theirs))
 
 
 SurfaceScore: TypeAlias = Callable[..., float]
@@ -154,107 +228,13 @@ def _weighted_quantile(ascending: np.ndarray, weights: np.ndarray, level: float)
     return float(ascending[min(place, len(ascending) - 1)])
 
 
-def _box(mask: np.ndarray) -> tuple[slice, ...] | None:
+def box_of(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
     """Smallest box around a mask; None if it is empty."""
-    box = []
+    box: list[slice] = []
     for axis in range(3):
-        present = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+        within = mask[box[0]] if axis else mask
+        present = np.flatnonzero(within.any(axis=tuple({0, 1, 2} - {axis})))
         if not len(present):
             return None
         box.append(slice(int(present[0]), int(present[-1]) + 1))
-    return tuple(box)
-
-
-def _neighbourhoods(mask: np.ndarray, flat: tuple[bool, ...]) -> UInt8[np.ndarray, "u v w"]:
-    """Which of its 8 voxels are inside, as one bit each, for every 2 × 2 × 2 neighbourhood; outside beyond the box.
-
-    Along an axis on which the image has one voxel, that voxel goes on.
-    """
-    padded = np.pad(mask, [(0, 0) if one else (1, 1) for one in flat]).astype(np.uint8)
-    padded = np.pad(padded, [(0, 1) if one else (0, 0) for one in flat], mode="edge")
-    codes = np.zeros([n - 1 for n in padded.shape], np.uint8)
-    for bit, corner in enumerate(CORNERS):
-        part = padded[tuple(slice(c, c + n) for c, n in zip(corner, codes.shape, strict=True))]
-        codes |= part << np.uint8(bit)
-    return codes
-
-
-def _directed(
-    ours: np.ndarray, theirs: np.ndarray, spacing_mm: tuple[float, float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of our surface elements to theirs, ascending, and the areas of ours."""
-    mine = (ours != 0) & (ours != 255)
-    areas = element_areas_mm2(spacing_mm)[ours[mine]]
-    other = (theirs != 0) & (theirs != 255)
-    if not other.any():
-        return np.full(len(areas), np.inf), areas
-    distances = edt.edt(~other, anisotropy=spacing_mm, black_border=False, parallel=1)[mine].astype(np.float64)
-    order = np.argsort(distances, kind="stable")
-    return distances[order], areas[order]
-
-
-CORNERS: tuple[tuple[int, int, int], ...] = tuple((i, j, k) for i, j, k in product((0, 1), repeat=3))
-"""The 8 voxels of a neighbourhood; the place in this list is the bit in its code."""
-
-Edge: TypeAlias = frozenset[int]
-
-
-@cache
-def element_areas_mm2(spacing_mm: tuple[float, float, float]) -> Float[np.ndarray, "256"]:
-    """Area in mm² of the surface element of each of the 256 neighbourhoods."""
-    i, j, k = spacing_mm
-    stretch = np.array([j * k, k * i, i * j])
-    areas = [float(np.linalg.norm(vectors * stretch, axis=1).sum()) for vectors in _area_vectors()]
-    return np.array(areas)
-
-
-@cache
-def _area_vectors() -> tuple[np.ndarray, ...]:
-    """Area vectors of the triangles of each neighbourhood, for a spacing of 1."""
-    return tuple(_triangles(tuple(bool(code >> bit & 1) for bit in range(8))) for code in range(256))
-
-
-def _triangles(inside: tuple[bool, ...]) -> Float[np.ndarray, "t 3"]:
-    """Cut the polygons of one neighbourhood into triangles around their centres."""
-    vectors = [np.zeros((0, 3))]
-    for loop in _loops(inside):
-        points = np.array([np.mean([CORNERS[corner] for corner in edge], axis=0) for edge in loop])
-        spokes = points - points.mean(axis=0)
-        vectors.append(np.cross(spokes, np.roll(spokes, -1, axis=0)) / 2)
-    return np.concatenate(vectors)
-
-
-def _loops(inside: tuple[bool, ...]) -> Iterator[list[Edge]]:
-    """Polygons of one neighbourhood as edges in turn: the segments on the six faces, end to end."""
-    links: dict[Edge, list[Edge]] = {}
-    for face in _faces():
-        for start, end in _segments(face, inside):
-            links.setdefault(start, []).append(end)
-            links.setdefault(end, []).append(start)
-    while links:
-        loop = [next(iter(links))]
-        while len(ahead := links.pop(loop[-1])) and (free := [edge for edge in ahead if edge in links]):
-            loop.append(free[0])
-        yield loop
-
-
-def _faces() -> list[tuple[int, ...]]:
-    """The four corners of each face, in turn around it."""
-    faces = []
-    for axis, side in product(range(3), (0, 1)):
-        around = []
-        for first, second in ((0, 0), (0, 1), (1, 1), (1, 0)):
-            corner = [first, second]
-            corner.insert(axis, side)
-            around.append(CORNERS.index((corner[0], corner[1], corner[2])))
-        faces.append(tuple(around))
-    return faces
-
-
-def _segments(face: tuple[int, ...], inside: tuple[bool, ...]) -> list[tuple[Edge, Edge]]:
-    """Segments where the surface meets a face; two corners inside on a diagonal are cut off one by one."""
-    edges = [frozenset((face[n], face[(n + 1) % 4])) for n in range(4)]
-    crossed = [edge for edge in edges if len({inside[corner] for corner in edge}) == 2]
-    if len(crossed) == 4:
-        return [(edges[n - 1], edges[n]) for n in range(4) if inside[face[n]]]
-    return [(crossed[0], crossed[1])] if crossed else []
+    return box[0], box[1], box[2]
