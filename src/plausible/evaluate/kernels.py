@@ -19,7 +19,7 @@ INSIDE = np.uint16(0x8000)
 TRUE = np.uint16(0x7FFF)
 """Bits of the true class."""
 SMALL = 1e-250
-BLOCK = 16
+BLOCK = 32
 """Voxels that are looked at together; alike ones are added up at once."""
 CODES = types.Array(uint16, 2, "C", readonly=True)
 EDGES = types.Array(float32, 1, "C", readonly=True)
@@ -59,11 +59,10 @@ def _add_logarithm(product: Any, log_sum: Any, place: int, p: float, floor: floa
 
 
 @njit(error_model="numpy")
-def _alike(codes: Any, label: Any, place: Any) -> Any:
-    code, first = np.int32(codes[0]), np.int32(label[0] ^ place[0] << 16)
-    different = np.int32(0)
-    for v in range(codes.size):
-        different |= (np.int32(codes[v]) ^ code) | (np.int32(label[v] ^ place[v] << 16) ^ first)
+def _constant(values: Any) -> Any:
+    different = values[0] ^ values[0]
+    for v in range(values.size):
+        different |= values[v] ^ values[0]
     return different == 0
 
 
@@ -95,6 +94,28 @@ def _all_above_half(values: Any) -> Any:
 def _add_squares(values: Any, squares: Any) -> None:
     for v in range(values.size):
         squares[v] += np.float64(values[v]) * np.float64(values[v])
+
+
+@njit(error_model="numpy")
+def _add_each(
+    p: Any, stride: int, start: int, codes: Any, label: Any, place: Any, best: Any, squares: Any, floor: float,
+    count: Any, confident: Any, right: Any, log_sum: Any, brier_sum: Any, shared: Any, product: Any,
+) -> None:  # fmt: skip
+    n_bins, n_classes = count.shape[1], shared.shape[1]
+    counts, confidences, rights, pairs = count.ravel(), confident.ravel(), right.ravel(), shared.ravel()
+    for v in range(codes.size):
+        inside, y = np.uint64(codes[v] >> 15), np.uint64(codes[v] & TRUE)
+        held = inside * np.uint64(n_bins) + np.uint64(place[v])
+        counts[held] += 1
+        confidences[held] += np.float64(best[v])
+        rights[held] += np.uint64(label[v]) == y
+        pairs[np.uint64(label[v]) * np.uint64(n_classes) + y] += 1
+        chance = np.float64(p[y * np.uint64(stride) + np.uint64(start + v)])
+        brier_sum[inside] += squares[v] - 2 * chance + 1
+        product[inside] *= min(max(chance, floor), 1.0)
+        if product[inside] < SMALL:
+            log_sum[inside] -= np.log(product[inside])
+            product[inside] = 1.0
 
 
 @compiled(
@@ -129,27 +150,26 @@ def compare_classes(
             place[v] = _bin(best[v], edges)
         for block in range(0, size, BLOCK):
             stop = min(block + BLOCK, size)
+            own, here = label[block:stop], place[block:stop]
+            alike = _constant(own) and _constant(here) and _all_above_half(best[block:stop])
+            if alike:
+                total, square = _sum(best[block:stop]), _sum(squares[block:stop])
+                chances = _product(best[block:stop])
             for r in range(n_raters):
-                code, own, here = codes[r, start + block : start + stop], label[block:stop], place[block:stop]
-                inside, y = np.int64(code[0] >> 15), np.int64(code[0] & TRUE)
-                true_p = p[y * stride + start + block : y * stride + start + stop]
-                if _alike(code, own, here) and _all_above_half(true_p):
+                code = codes[r, start + block : start + stop]
+                if alike and np.int64(code[0] & TRUE) == own[0] and _constant(code):
+                    inside = np.int64(code[0] >> 15)
                     count[r, inside, here[0]] += code.size
-                    confident[r, inside, here[0]] += _sum(best[block:stop])
-                    right[r, inside, here[0]] += code.size if own[0] == y else 0
-                    brier_sum[r, inside] += _sum(squares[block:stop]) - 2 * _sum(true_p) + code.size
-                    shared[r, own[0], y] += code.size
-                    _add_logarithm(product[r], log_sum[r], inside, _product(true_p), 0.0)
+                    confident[r, inside, here[0]] += total
+                    right[r, inside, here[0]] += code.size
+                    brier_sum[r, inside] += square - 2 * total + code.size
+                    shared[r, own[0], own[0]] += code.size
+                    _add_logarithm(product[r], log_sum[r], inside, chances, 0.0)
                     continue
-                for v in range(code.size):
-                    inside, y = np.int64(code[v] >> 15), np.int64(code[v] & TRUE)
-                    count[r, inside, here[v]] += 1
-                    confident[r, inside, here[v]] += np.float64(best[block + v])
-                    right[r, inside, here[v]] += 1 if own[v] == y else 0
-                    chance = np.float64(p[y * stride + start + block + v])
-                    brier_sum[r, inside] += squares[block + v] - 2 * chance + 1
-                    shared[r, own[v], y] += 1
-                    _add_logarithm(product[r], log_sum[r], inside, chance, floor)
+                _add_each(
+                    p, stride, start + block, code, own, here, best[block:stop], squares[block:stop], floor,
+                    count[r], confident[r], right[r], log_sum[r], brier_sum[r], shared[r], product[r],
+                )  # fmt: skip
     log_sum -= np.log(product)
 
 
