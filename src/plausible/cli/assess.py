@@ -23,6 +23,10 @@ def assess(
         Path | None,
         typer.Option("--calibration", help="What plausible calibrate made; its intervals and flags are used."),
     ] = None,
+    learned: Annotated[
+        Path | None,
+        typer.Option("--learned", help="What plausible learn made; its thresholds and mixture are used."),
+    ] = None,
     fail_on_flag: Annotated[bool, typer.Option("--fail-on-flag", help="End with 10 if a case is flagged.")] = False,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
@@ -47,6 +51,7 @@ def assess(
         from plausible.runs.assess import assess_study
         from plausible.runs.calibration import adopt_calibration
         from plausible.runs.evaluate import evaluate_study, referenced
+        from plausible.runs.learned import read_learned
         from plausible.runs.record import write_run
 
         study = options.study(members).part(part_id, num_parts=num_parts)
@@ -54,10 +59,17 @@ def assess(
             show_study(study, output, as_json=as_json)
             return
         adopted = adopt_calibration(calibration, output)
+        learnt = read_learned(learned) if learned else None
         with case_progress("assess", quiet=quiet) as progress:
             walks = [
                 assess_study(
-                    study, output, settings=settings, calibrations=adopted, overwrite=overwrite, on_case=progress
+                    study,
+                    output,
+                    settings=settings,
+                    calibrations=adopted,
+                    learned=learnt,
+                    overwrite=overwrite,
+                    on_case=progress,
                 )
             ]
         good = study.only([*walks[0].done, *walks[0].kept])

@@ -18,6 +18,7 @@ VERBS: Mapping[str, str] = {
     "predict": "The members of every image, from a trained model.",
     "draw": "Plausible masks from the soft predictions of any tool.",
     "assess": "The uncertainty of every case: maps, numbers, verdicts, pages.",
+    "learn": "What aggregations must be told: thresholds of maps, and which numbers are usual.",
     "calibrate": "What can be promised for new patients: intervals, margins, sets, failure flags.",
     "evaluate": "Members and their mean against one reference or several.",
     "validate": "Which uncertainty is good for what: models, measures and aggregations, judged task by task.",

@@ -47,6 +47,7 @@ PROBLEMS: dict[str, str] = {
     "E404": "calibration cannot be read",
     "E405": "results that cannot be compared as they are",
     "E406": "too few raters for this score",
+    "E407": "other cases than those that were learnt from",
     "E501": "dataset cannot be trained on",
     "E502": "model folder is incomplete or not ours",
     "E503": "model was trained with other settings",

@@ -15,6 +15,7 @@ from plausible.runs.assess_case import Assessment, assess_members
 from plausible.runs.calibration import CALIBRATION_JSON, Calibrations
 from plausible.runs.case_report import case_report
 from plausible.runs.layout import CASE_JSON, CASE_PAGE, relative, told
+from plausible.runs.learned import Learned
 from plausible.runs.settings import AssessSettings
 from plausible.runs.walk import OnCase, Walked, walk_cases
 
@@ -25,6 +26,7 @@ def assess_study(
     *,
     settings: AssessSettings | None = None,
     calibrations: Calibrations | None = None,
+    learned: Learned | None = None,
     overwrite: bool = False,
     on_case: OnCase | None = None,
 ) -> Walked:
@@ -38,6 +40,7 @@ def assess_study(
         output: folder of the results.
         settings: how cases are assessed.
         calibrations: what was calibrated on other patients; its intervals and flags are used then.
+        learned: what was learnt on other cases; its thresholds are used and its mixture is read then.
         overwrite: assess again what is there already.
         on_case: called after each case.
     """
@@ -47,7 +50,13 @@ def assess_study(
         output,
         stage="assess",
         run=lambda case: assess_case(
-            case, output, study=study, settings=chosen, calibrations=calibrations, overwrite=overwrite
+            case,
+            output,
+            study=study,
+            settings=chosen,
+            calibrations=calibrations,
+            learned=learned,
+            overwrite=overwrite,
         ),
         on_case=on_case,
     )
@@ -60,6 +69,7 @@ def assess_case(
     study: Study,
     settings: AssessSettings,
     calibrations: Calibrations | None = None,
+    learned: Learned | None = None,
     overwrite: bool = False,
 ) -> bool:
     """Assess one case into its folder; say whether there was anything to do.
@@ -68,16 +78,20 @@ def assess_case(
         InvalidInput: what the readers of its image and members find.
     """
     folder = output / case.subject
+    settings = learned.settings(settings) if learned else settings
     told_settings = asdict(settings)
     made = provenance(
         f"assess {told(told_settings)}".strip(),
         settings=told_settings,
-        inputs=hash_files(case.files) | ({CALIBRATION_JSON: calibrations.sha256} if calibrations else {}),
+        inputs=hash_files(case.files)
+        | ({CALIBRATION_JSON: calibrations.sha256} if calibrations else {})
+        | ({"learned": learned.sha256} if learned else {}),
         ensemble=study.ensemble,
     )
     if not overwrite and is_complete(folder, made.key):
         return False
     found = assess_members(case.members(), settings)
+    found = learned.added(found) if learned else found
     infos = [asdict(info) for info in found.members.infos]
     sidecar = {
         "classes": list(case.classes.names),
