@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt64
+from jaxtyping import Float, Int64, UInt64
 
-from plausible.aggregate.hard import labels_of, packed_labels
+from plausible.aggregate.hard import labels_of, pack_masks, packed_labels
 from plausible.core import Catalogue, Member
 
 
@@ -40,11 +40,9 @@ class PairwiseOverlap:
     bits: tuple[UInt64[np.ndarray, "s w"], ...]
 
     @classmethod
-    def of(cls, member: Member) -> "PairwiseOverlap":
-        """Return the masks of one member."""
-        classes, p = member.classes, member.probabilities
-        bits = packed_labels(labels_of(p), len(classes.structures)) if classes.exclusive else pack_masks(p > 0.5)
-        bits = bits.view(np.uint64)
+    def of(cls, member: Member, *, bits: UInt64[np.ndarray, "s w"] | None = None) -> "PairwiseOverlap":
+        """Return the masks of one member; `bits` are those of `bits_of`, where they are made already."""
+        bits = bits_of(member) if bits is None else bits
         shared = count_bits(bits)[:, np.newaxis, np.newaxis]
         return cls(member.classes.structures, (member.info.id,), shared, (bits,))
 
@@ -130,10 +128,12 @@ def _mean(values: Float[np.ndarray, " p"]) -> float:
     return float(defined.mean()) if defined.size else math.nan
 
 
-def pack_masks(masks: Bool[np.ndarray, "s i j k"]) -> UInt64[np.ndarray, "s w"]:
-    """One bit per voxel, filled up with zeros to whole words of 64."""
-    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+def bits_of(member: Member) -> UInt64[np.ndarray, "s w"]:
+    """Hard masks of a member, one bit per voxel: the most probable class, or p > 0.5 for overlapping regions."""
+    classes, p = member.classes, member.probabilities
+    if not classes.exclusive:
+        return pack_masks(p > 0.5)
+    return packed_labels(labels_of(p), len(classes.structures)).view(np.uint64)
 
 
 def count_bits(bits: UInt64[np.ndarray, "s w"]) -> Int64[np.ndarray, " s"]:

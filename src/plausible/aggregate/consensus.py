@@ -17,7 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from plausible.aggregate.agreement import PairwiseOverlap, count_bits, pack_masks
+from plausible.aggregate.agreement import PairwiseOverlap, count_bits
+from plausible.aggregate.hard import pack_masks
 from plausible.core import Catalogue, Members, walk
 
 

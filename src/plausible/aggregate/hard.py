@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Integer, UInt8
+from jaxtyping import Bool, Float64, Integer, UInt8, UInt64
 
 from plausible.core import Classes, Member
 from plausible.measure.layout import Order, channels, memory_order
@@ -55,6 +55,12 @@ class HardMap:
             return np.asarray(words[0] == structure + 1)
         return (words[structure // WORD] >> np.uint8(structure % WORD) & 1).view(np.bool_)
 
+    def bits(self) -> UInt64[np.ndarray, "s w"]:
+        """One bit per voxel and structure, in C order, as `plausible.aggregate.agreement.bits_of` packs them."""
+        if self.exclusive:
+            return packed_labels(self.words[0], self.n_structures).view(np.uint64)
+        return pack_masks(np.stack([self.mask(s) for s in range(self.n_structures)]))
+
     def boxes(self) -> list[Box | None]:
         """Smallest box around each structure; None where it is empty."""
         from plausible.aggregate.hard_kernels import write_boxes
@@ -95,6 +101,12 @@ def packed_labels(labels: Integer[np.ndarray, "i j k"], n_structures: int) -> UI
     bits = np.zeros((n_structures, -(-labels.size // 64) * 8), np.uint8)
     pack_labels(np.ascontiguousarray(labels).ravel(), bits)
     return bits
+
+
+def pack_masks(masks: Bool[np.ndarray, "s i j k"]) -> UInt64[np.ndarray, "s w"]:
+    """One bit per voxel, filled up with zeros to whole words of 64."""
+    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
 def in_order(flat: np.ndarray, order: Order, shape: tuple[int, ...]) -> np.ndarray:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, UInt64
 
-from plausible.aggregate.agreement import count_bits
-from plausible.aggregate.hard import channel_sums, labels_of, packed_labels
+from plausible.aggregate.agreement import bits_of, count_bits
+from plausible.aggregate.hard import channel_sums
 from plausible.core import Catalogue, Member
 
 
@@ -42,15 +42,11 @@ class MemberVolumes:
     voxel_volume_ml: float
 
     @classmethod
-    def of(cls, member: Member) -> "MemberVolumes":
-        """Return the volumes of one member."""
-        classes, p = member.classes, member.probabilities
-        names, member_ids = classes.structures, (member.info.id,)
-        sums = channel_sums(p)[len(p) - len(names) :]
-        if classes.exclusive:
-            voxels = count_bits(packed_labels(labels_of(p), len(names)).view(np.uint64))
-        else:
-            voxels = np.array([np.count_nonzero(channel > 0.5) for channel in p], dtype=np.int64)
+    def of(cls, member: Member, *, bits: UInt64[np.ndarray, "s w"] | None = None) -> "MemberVolumes":
+        """Return the volumes of one member; `bits` are those of `bits_of`, where they are made already."""
+        names, member_ids = member.classes.structures, (member.info.id,)
+        sums = channel_sums(member.probabilities)[len(member.classes.names) - len(names) :]
+        voxels = count_bits(bits_of(member) if bits is None else bits)
         return cls(names, member_ids, voxels[np.newaxis], sums[np.newaxis], member.geometry.voxel_volume_ml)
 
     def merge(self, other: "MemberVolumes") -> "MemberVolumes":

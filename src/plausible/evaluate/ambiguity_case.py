@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from plausible.aggregate import MemberVolumes, PairwiseOverlap
-from plausible.core import Collected, Members, Score, join, walk
+from plausible.aggregate import MemberVolumes
+from plausible.core import Collected, Members, Score, walk
 from plausible.evaluate.ambiguity import AMBIGUITY_SCORES, SetOverlap
 from plausible.evaluate.ambiguity_map import (
     Correlation,
@@ -21,6 +21,7 @@ from plausible.evaluate.ambiguity_map import (
     rater_entropy,
     structures_of,
 )
+from plausible.evaluate.decisions import Decisions
 from plausible.evaluate.volume_crps import VOLUME_FORECAST_SCORES, VolumeForecast
 from plausible.measure import VOXEL_MEASURES, VoxelStatistics
 
@@ -71,27 +72,23 @@ class _Found:
 def _walked(members: Members, raters: Members, slab_voxels: int | None, n_threads: int | None) -> _Found:
     structures = members.classes.structures
     alone = members.classes.exclusive and len(structures) > 1
-    kinds = (VoxelStatistics, PairwiseOverlap, MemberVolumes)
+    kinds = (VoxelStatistics, Decisions)
     aligned = replace(raters, slab_axis=members.slab_axis)
     walks = (
         walk(each, *kinds, *more, slab_voxels=slab_voxels, n_threads=n_threads)
         for each, more in ((members, (PresenceStatistics,) if alone else ()), (aligned, ()))
     )
     overlaps: list[SetOverlap] = []
-    volumes: list[tuple[Collected, Collected]] = []
+    volumes: list[tuple[MemberVolumes, MemberVolumes]] = []
     correlations: dict[tuple[str, str], Correlation] = {}
     for (_, ours), (_, theirs) in zip(*walks, strict=True):
-        overlaps.append(SetOverlap.of(theirs[PairwiseOverlap], ours[PairwiseOverlap]))
-        volumes.append((_only_volumes(ours), _only_volumes(theirs)))
+        overlaps.append(SetOverlap.of(theirs[Decisions].overlap, ours[Decisions].overlap))
+        volumes.append((ours[Decisions].volumes, theirs[Decisions].volumes))
         for place, moments in _correlated(ours, theirs, structures, alone=alone):
             correlations[place] = correlations[place].merge(moments) if place in correlations else moments
-    ours, theirs = (join(parts, axis=members.slab_axis) for parts in zip(*volumes, strict=True))
-    forecast = VolumeForecast.of(ours[MemberVolumes], theirs[MemberVolumes])
+    own, drawn = (first.join(*rest, axis=members.slab_axis) for first, *rest in zip(*volumes, strict=True))
+    forecast = VolumeForecast.of(own, drawn)
     return _Found(overlaps[0].join(*overlaps[1:]), forecast, correlations)
-
-
-def _only_volumes(collected: Collected) -> Collected:
-    return Collected({MemberVolumes: collected[MemberVolumes]})
 
 
 def _correlated(
@@ -100,13 +97,15 @@ def _correlated(
     """Moments of each map in one slab, for each structure and ("") for all together."""
     together = ours[VoxelStatistics], theirs[VoxelStatistics]
     each = (ours[PresenceStatistics].statistics, structures_of(together[1])) if alone else together
+    disagreement = rater_entropy(together[1])
+    disagreements = rater_entropy(each[1]) if alone else disagreement
     for name in MAPS:
-        measured, disagreement = VOXEL_MEASURES[name].function(together[0]), rater_entropy(together[1])
+        measured = VOXEL_MEASURES[name].function(together[0])
         yield (name, ""), Correlation.of(measured, disagreement)
         if alone:
-            measured, disagreement = VOXEL_MEASURES[name].function(each[0]), rater_entropy(each[1])
+            measured = VOXEL_MEASURES[name].function(each[0])
         for s, structure in enumerate(structures):
-            yield (name, structure), Correlation.of(measured[s : s + 1], disagreement[s : s + 1])
+            yield (name, structure), Correlation.of(measured[s : s + 1], disagreements[s : s + 1])
 
 
 def _set_rows(overlap: SetOverlap, common: dict[str, str]) -> Iterator[Score]:

@@ -46,13 +46,14 @@ class Correlation:
     @classmethod
     def of(cls, prediction: Float[np.ndarray, "f i j k"], reference: Float[np.ndarray, "f i j k"]) -> "Correlation":
         """Return the moments of two maps."""
-        x, y = prediction.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
-        if not x.size:
+        if not prediction.size:
             return cls(0, (0.0, 0.0), (0.0, 0.0), 0.0, (0.0, 0.0))
-        means = float(x.mean()), float(y.mean())
-        largest = float(np.abs(x).max()), float(np.abs(y).max())
-        x, y = x - means[0], y - means[1]
-        return cls(x.size, means, (float(x @ x), float(y @ y)), float(x @ y), largest)
+        from plausible.evaluate.kernels import write_moments
+
+        found, kind = np.empty(7), np.result_type(prediction, reference)
+        write_moments(_flat(prediction, kind), _flat(reference, kind), found)
+        mean_x, mean_y, square_x, square_y, product, largest_x, largest_y = found.tolist()
+        return cls(prediction.size, (mean_x, mean_y), (square_x, square_y), product, (largest_x, largest_y))
 
     def merge(self, *others: "Correlation") -> "Correlation":
         """Return the moments over the voxels of this and others."""
@@ -151,3 +152,7 @@ def normalized_cross_correlation(moments: Correlation) -> float:
             return math.nan
     ratio = moments.product / math.sqrt(moments.squares[0] * moments.squares[1])
     return max(-1.0, min(1.0, ratio))
+
+
+def _flat(values: np.ndarray, kind: np.dtype) -> Float[np.ndarray, " n"]:
+    return np.ascontiguousarray(values, dtype=np.float32 if kind == np.float32 else np.float64).ravel()

@@ -213,13 +213,13 @@ def _moments(x: Any, y: Any, mean_x: float, mean_y: float) -> Any:
 
 @njit(error_model="numpy")
 def _largest(values: Any) -> Any:
-    largest = np.float32(0)
-    for v in range(values.size):
+    largest = abs(values[0])
+    for v in range(1, values.size):
         largest = max(largest, abs(values[v]))
     return largest
 
 
-@compiled(void(FLAT, FLAT, float64[::1]))
+@compiled(*(void(kind, kind, float64[::1]) for kind in (FLAT, types.Array(float64, 1, "C", readonly=True))))
 def write_moments(x: Any, y: Any, out: Any) -> None:
     """Write means, sums of squares, sum of products (around the means) and largest absolute values of two maps."""
     out[0], out[1] = _sum(x) / x.size, _sum(y) / y.size

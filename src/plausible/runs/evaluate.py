@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from plausible.aggregate import MemberVolumes, PairwiseOverlap, agreement_rows, volume_rows
+from plausible.aggregate import MemberVolumes, agreement_rows, volume_rows
 from plausible.core import Case, InvalidInput, Members, Problem, Score, Study, collect, provenance
 from plausible.core.problems import ProblemWarning
 from plausible.evaluate import (
@@ -104,10 +104,9 @@ def _scored(
         slab_voxels=slab_voxels,
         subject=case.subject,
     )
-    own = collect(members, MemberVolumes, PairwiseOverlap, slab_voxels=slab_voxels)
     rows = [
-        *volume_rows(own[MemberVolumes], subject=case.subject),
-        *agreement_rows(own[PairwiseOverlap], subject=case.subject),
+        *volume_rows(scored.volumes, subject=case.subject),
+        *agreement_rows(scored.overlap, subject=case.subject),
         *ambiguity_rows(members, raters, subject=case.subject, slab_voxels=slab_voxels),
         *_chosen_rows(case, members, raters, references, settings, slab_voxels),
         *scored.rows,
