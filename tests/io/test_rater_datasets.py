@@ -70,7 +70,8 @@ def test_a_picture_per_rater(tmp_path):
 
 
 def test_pictures_of_different_size_are_refused(tmp_path):
-    write_told(tmp_path, labels={"background": 0, "nodule": 1})
+    told = [{"id": "n1", "pixel_spacing_mm": 0.5}]
+    write_told(tmp_path, labels={"background": 0, "nodule": 1}, cases=told)
     (tmp_path / "labelsTr_raters").mkdir()
     for rater, size in ((1, (6, 4)), (2, (5, 4))):
         Picture.fromarray(np.ones(size, np.uint8)).save(tmp_path / "labelsTr_raters" / f"n1_r{rater}.png")
@@ -107,3 +108,21 @@ def test_raters_on_different_grids_are_refused(folders):
     write_nifti(folders / "labelsTr_bob" / "a.nii.gz", np.ones((4, 5, 4)))
     with pytest.raises(InvalidInput, match="E202"):
         read_rater_dataset(folders).cases[0].load()
+
+
+def test_a_picture_without_a_spacing_is_refused(tmp_path):
+    write_told(tmp_path, labels={"background": 0, "nodule": 1})
+    (tmp_path / "labelsTr_raters").mkdir()
+    Picture.fromarray(np.ones((4, 4), np.uint8)).save(tmp_path / "labelsTr_raters" / "n1_r1.png")
+    with pytest.raises(InvalidInput, match="pixel_spacing_mm"):
+        read_rater_dataset(tmp_path)
+
+
+def test_bits_without_names_are_refused(tmp_path):
+    write_nifti(tmp_path / "raters_bitsTr" / "n.nii.gz", np.full((2, 2, 2), 0b101))
+    write_told(tmp_path)
+    with pytest.raises(InvalidInput, match="raters_bits"):
+        read_rater_dataset(tmp_path)
+    write_told(tmp_path, raters_bits={"rater1": 0, "rater2": 1})
+    with pytest.raises(InvalidInput, match="a bit that no rater has"):
+        read_rater_dataset(tmp_path).cases[0].load()

@@ -40,7 +40,7 @@ class RaterLine:
         rater: whom the line describes; empty if it is about all.
         n: patients.
         n_cases: cases in which the structure was compared.
-        n_undefined: those of them without a defined value.
+        n_undefined: those of them without a defined value; within a case undefined pairs are left out.
     """
 
     structure: str

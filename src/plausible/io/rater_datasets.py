@@ -37,12 +37,14 @@ class RaterCase:
     Attributes:
         patient: who it is of; the case itself where nobody told.
         files: path of each file by the name of its rater.
+        told: what dataset.json and cases.json say that the contours depend on: spacing, names of labels or bits.
         load: reads the grid and the structures that each rater has drawn.
     """
 
     subject: str
     patient: str
     files: Mapping[str, str]
+    told: Mapping[str, Any]
     load: Callable[[], tuple[Geometry, Mapping[str, Marks]]]
 
 
@@ -134,7 +136,7 @@ def _from_folders(folders: Mapping[str, Path], told: _Told) -> list[RaterCase]:
                 geometry.check_matches(grid, this=f"rater {rater}", that=f"rater {first}", subject=subject)
             return grid, {name: _drawn(read[name][0], told, subject=subject, rater=name) for name in read}
 
-        found.append(RaterCase(subject, told.patient(subject), _as_text(files), load))
+        found.append(RaterCase(subject, told.patient(subject), _as_text(files), {"labels": told.labels}, load))
     return found
 
 
@@ -146,30 +148,39 @@ def _from_pictures(folder: Path, told: _Told) -> list[RaterCase]:
             files.setdefault(named["case"], {})[f"rater_{named['rater']}"] = path
     found = []
     for subject, paths in files.items():
+        spacing = _spacing(told.cases.get(subject, {}), subject)
 
-        def load(paths: Mapping[str, Path] = paths, subject: str = subject) -> tuple[Geometry, dict[str, Marks]]:
+        def load(
+            paths: Mapping[str, Path] = paths, subject: str = subject, spacing: float = spacing
+        ) -> tuple[Geometry, dict[str, Marks]]:
             read = {rater: np.asarray(Picture.open(path)).T[:, :, np.newaxis] for rater, path in paths.items()}
             shapes = {values.shape for values in read.values()}
             if len(shapes) > 1:
                 raise _shapes(subject, shapes)
-            grid = Geometry(shapes.pop(), _affine(told.cases.get(subject, {})))
+            grid = Geometry(shapes.pop(), np.diag([spacing, spacing, 1.0, 1.0]))
             return grid, {rater: _drawn(values, told, subject=subject, rater=rater) for rater, values in read.items()}
 
-        found.append(RaterCase(subject, told.patient(subject), _as_text(paths), load))
+        said = {"labels": told.labels, "spacing_mm": spacing}
+        found.append(RaterCase(subject, told.patient(subject), _as_text(paths), said, load))
     return found
 
 
 def _from_bits(folder: Path, told: _Told) -> list[RaterCase]:
     structure = next(iter(told.labels), "marked")
+    if not told.bits:
+        raise _no_bits("no raters_bits in dataset.json")
     found = []
     for subject, path in find_labels(folder).items():
 
         def load(path: Path = path) -> tuple[Geometry, dict[str, Marks]]:
             values, grid = read_labels(path)
+            unnamed = int(np.bitwise_or.reduce(values, axis=None)) & ~sum(1 << bit for bit in told.bits.values())
+            if unnamed:
+                raise _no_bits(f"a bit that no rater has ({unnamed:b})", path.name)
             masks = {rater: (values >> bit) & 1 > 0 for rater, bit in told.bits.items()}
             return grid, {rater: {structure: mask} for rater, mask in masks.items() if mask.any()}
 
-        found.append(RaterCase(subject, told.patient(subject), {"raters": str(path)}, load))
+        found.append(RaterCase(subject, told.patient(subject), {"raters": str(path)}, {"bits": told.bits}, load))
     return found
 
 
@@ -193,10 +204,32 @@ def _drawn(values: Integer[np.ndarray, "i j k"], told: _Told, *, subject: str, r
     return {name: values == value for name, value in told.labels.items() if value in present}
 
 
-def _affine(case: Mapping[str, Any]) -> np.ndarray:
-    """Grid of a picture: its pixel spacing where cases.json tells it, else 1 mm; one slice of 1 mm."""
-    spacing = float(case.get("pixel_spacing_mm", 1.0))
-    return np.diag([spacing, spacing, 1.0, 1.0])
+def _spacing(case: Mapping[str, Any], subject: str) -> float:
+    """Pixel spacing of a picture, which has none of its own."""
+    if "pixel_spacing_mm" in case:
+        return float(case["pixel_spacing_mm"])
+    raise InvalidInput(
+        Problem(
+            code="E204",
+            subject=subject,
+            file="cases.json",
+            found="no pixel_spacing_mm of this picture",
+            expected='[{"id": CASE, "pixel_spacing_mm": 0.7}, ...], one entry per case',
+            fix="write the spacing down; distances and volumes have no meaning without it",
+        )
+    )
+
+
+def _no_bits(found: str, file: str = "dataset.json") -> InvalidInput:
+    return InvalidInput(
+        Problem(
+            code="E303",
+            file=file,
+            found=found,
+            expected='the bit of every rater in dataset.json: {"raters_bits": {"rater_1": 0, ...}}',
+            fix="name every bit",
+        )
+    )
 
 
 def _as_text(files: Mapping[str, Path]) -> dict[str, str]:

@@ -125,7 +125,7 @@ def compare_raters(
 
 def _rows_of(case: RaterCase, path: Path, settings: RatersSettings) -> tuple[list[Score], bool]:
     told = {key: value for key, value in asdict(settings).items() if key != "resamples"}
-    made = provenance("raters", settings=told, inputs=hash_files(case.files))
+    made = provenance("raters", settings={**told, "told": case.told}, inputs=hash_files(case.files))
     try:
         known = read_json(path) or {}
     except InvalidInput:
@@ -236,10 +236,11 @@ def _ranking(
         patients = [owner[subject] for subject, _, _ in found_pairs]
         known = {p for p, c, r in zip(patients, confidence, risk, strict=True) if not math.isnan(c + r)}
         if len(known) > 1:
+            n_cases = len({subject for subject, _, _ in found_pairs})
             area = bootstrap_weighted(
                 weighted_aurc, confidence, risk, seed=seed, clusters=patients, n_resamples=settings.resamples
             )
-            yield _line(structure, OTHERS, "area_under_risk_coverage", "", "risk", area, len(set(patients)))
+            yield _line(structure, OTHERS, "area_under_risk_coverage", "", "risk", area, n_cases)
 
 
 def _estimate(values: Sequence[float], patients: Sequence[str], settings: RatersSettings, seed: int) -> Estimate:
