@@ -69,7 +69,7 @@ def test_the_cohort_shows_people_beside_the_model_and_the_first_choice_first(cho
     }
     page = (chosen.out / "cohort.html").read_text("utf-8")
     assert '<th scope="col" class="num">human</th>' in page
-    assert "consensus staple" in page
+    assert "consensus STAPLE" in page
     rows = read_evaluation(chosen.out / "case_a").rows
     (dice,) = select(rows, structure="liver", measure="dice", reduction="ensemble", against="consensus_staple")
     (liver,) = [one for one in read_case(chosen.out / "case_a").structures if one.name == "liver"]
