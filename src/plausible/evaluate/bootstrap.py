@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 from plausible.core import InvalidInput, Problem, Score
 
 N_RESAMPLES = 10_000
-BLOCK = 2_000_000
+BLOCK = 200_000
 """Draws in memory at a time."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import float32, float64, int64, njit, types, uint8, uint16, void
 
-from plausible.aggregate.hard_kernels import FLAT, RUN, compiled, most_probable
+from plausible.aggregate.hard_kernels import FLAT, RUN, compiled, most_probable, total
 
 INSIDE = np.uint16(0x8000)
 """Bit of the voxels that lie in a rater's box."""
@@ -67,19 +67,11 @@ def _constant(values: Any) -> Any:
 
 
 @njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _sum(values: Any) -> float:
-    total = 0.0
-    for v in range(values.size):
-        total += np.float64(values[v])
-    return total
-
-
-@njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _product(values: Any) -> float:
-    total = 1.0
+    product = 1.0
     for v in range(values.size):
-        total *= np.float64(min(values[v], np.float32(1)))
-    return total
+        product *= np.float64(min(values[v], np.float32(1)))
+    return product
 
 
 @njit(error_model="numpy")
@@ -153,16 +145,16 @@ def compare_classes(
             own, here = label[block:stop], place[block:stop]
             alike = _constant(own) and _constant(here) and _all_above_half(best[block:stop])
             if alike:
-                total, square = _sum(best[block:stop]), _sum(squares[block:stop])
+                confidence, square = total(best[block:stop]), total(squares[block:stop])
                 chances = _product(best[block:stop])
             for r in range(n_raters):
                 code = codes[r, start + block : start + stop]
                 if alike and np.int64(code[0] & TRUE) == own[0] and _constant(code):
                     inside = np.int64(code[0] >> 15)
                     count[r, inside, here[0]] += code.size
-                    confident[r, inside, here[0]] += total
+                    confident[r, inside, here[0]] += confidence
                     right[r, inside, here[0]] += code.size
-                    brier_sum[r, inside] += square - 2 * total + code.size
+                    brier_sum[r, inside] += square - 2 * confidence + code.size
                     shared[r, own[0], own[0]] += code.size
                     _add_logarithm(product[r], log_sum[r], inside, chances, 0.0)
                     continue
@@ -222,6 +214,6 @@ def _largest(values: Any) -> Any:
 @compiled(*(void(kind, kind, float64[::1]) for kind in (FLAT, types.Array(float64, 1, "C", readonly=True))))
 def write_moments(x: Any, y: Any, out: Any) -> None:
     """Write means, sums of squares, sum of products (around the means) and largest absolute values of two maps."""
-    out[0], out[1] = _sum(x) / x.size, _sum(y) / y.size
+    out[0], out[1] = total(x) / x.size, total(y) / y.size
     out[2], out[3], out[4] = _moments(x, y, out[0], out[1])
     out[5], out[6] = _largest(x), _largest(y)

@@ -46,8 +46,11 @@ def bootstrap_weighted(
     of_weights = statistic(*table[:, known])
     n_units = int(unit.max(initial=-1)) + 1
 
+    single = n_units == len(unit)
+
     def each(drawn: Integer[np.ndarray, "r u"]) -> Float[np.ndarray, " r"]:
-        return of_weights(_times_drawn(drawn, n_units)[:, unit])
+        times = _times_drawn(drawn, n_units)
+        return of_weights(times if single else times[:, unit])
 
     n_undefined = int((~known).sum())
     return bootstrap_units(
@@ -61,8 +64,8 @@ def weighted_aurc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarra
     sorted_risk = risk[order]
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = weights[:, order]
-        kept, sums = np.cumsum(drawn, axis=1)[:, ends], np.cumsum(drawn * sorted_risk, axis=1)[:, ends]
+        drawn = np.take(weights, order, axis=1)
+        kept, sums = _reached(drawn, ends), _reached(drawn * sorted_risk, ends)
         with np.errstate(invalid="ignore"):
             selective = sums / kept
         coverage = kept / kept[:, -1:]
@@ -97,9 +100,9 @@ def weighted_augrc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarr
     order, ends = _sorted(-confidence, risk)
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = weights[:, order]
-        kept = _from_zero(np.cumsum(drawn, axis=1)[:, ends])
-        sums = _from_zero(np.cumsum(drawn * risk[order], axis=1)[:, ends])
+        drawn = np.take(weights, order, axis=1)
+        kept = _from_zero(_reached(drawn, ends))
+        sums = _from_zero(_reached(drawn * risk[order], ends))
         return np.asarray(_trapezoids(sums, kept) / kept[:, -1] ** 2)
 
     return areas
@@ -111,9 +114,9 @@ def weighted_auroc(suspicion: Float64[np.ndarray, " s"], wanted: Float64[np.ndar
     sorted_wanted = wanted[order]
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = weights[:, order]
-        found = np.cumsum(drawn * sorted_wanted, axis=1)[:, ends]
-        alarms = np.cumsum(drawn * (1 - sorted_wanted), axis=1)[:, ends]
+        drawn = np.take(weights, order, axis=1)
+        found = _reached(drawn * sorted_wanted, ends)
+        alarms = _reached(drawn * (1 - sorted_wanted), ends)
         area = _trapezoids(_from_zero(found), _from_zero(alarms))
         total = found[:, -1] * alarms[:, -1]
         return _ratio(area, total, where=total > 0)
@@ -136,9 +139,9 @@ def _concentration(uncertainty: Float64[np.ndarray, " s"], risk: Float64[np.ndar
     sorted_risk = risk[order]
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = weights[:, order]
-        sent = np.cumsum(drawn, axis=1)[:, ends]
-        found = np.cumsum(drawn * sorted_risk, axis=1)[:, ends]
+        drawn = np.take(weights, order, axis=1)
+        sent = _reached(drawn, ends)
+        found = _reached(drawn * sorted_risk, ends)
         area = _trapezoids(_from_zero(found), _from_zero(sent))
         total = found[:, -1] * sent[:, -1]
         return _ratio(area, total, where=total > 0)
@@ -153,6 +156,12 @@ def _sorted(
     order = np.lexsort((second, key))
     last = np.flatnonzero(np.diff(key[order]))
     return order, np.append(last, len(order) - 1)
+
+
+def _reached(values: Float64[np.ndarray, "r s"], ends: Integer[np.ndarray, " d"]) -> Float64[np.ndarray, "r d"]:
+    """Sum of all values up to the last case of each distinct key."""
+    sums = np.cumsum(values, axis=1)
+    return np.asarray(sums if len(ends) == sums.shape[1] else sums[:, ends])
 
 
 def _times_drawn(drawn: Integer[np.ndarray, "r u"], n_units: int) -> Float64[np.ndarray, "r n"]:
