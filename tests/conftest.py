@@ -14,6 +14,7 @@ COMPILED = {  # numba cannot cache a function that a checker wraps
     "plausible.measure.kernels",
     "plausible.aggregate.hard_kernels",
     "plausible.evaluate.kernels",
+    "plausible.evaluate.resampling_kernels",
 }
 MODULES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)

@@ -1,7 +1,7 @@
 """Areas under curves for thousands of draws of patients at once.
 
 A draw is a weight per case: how often it was drawn. Sorting does not depend on the draw, so that each area is a few
-cumulative sums over a table of draws by cases; the numbers are those of the functions that take one sample.
+sums over a table of draws by cases; the numbers are those of the functions that take one sample.
 
 Source: the areas are defined in `risk_coverage`, `detection` and `acquisition`.
 """
@@ -10,12 +10,13 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Float64, Integer
+from jaxtyping import Bool, Float, Float64, Int64, Integer
 
 from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_units, unit_numbers
 
 OfWeights: TypeAlias = Callable[[Float64[np.ndarray, "r s"]], Float64[np.ndarray, " r"]]
 """A statistic of weighted cases: a row of weights per draw in, one value per draw out."""
+OfCurve: TypeAlias = Callable[[Float64[np.ndarray, "r s"]], Float64[np.ndarray, "3 r"]]
 
 
 def bootstrap_weighted(
@@ -64,15 +65,11 @@ def weighted_aurc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarra
     sorted_risk = risk[order]
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = np.take(weights, order, axis=1)
-        kept, sums = _reached(drawn, ends), _reached(drawn * sorted_risk, ends)
-        with np.errstate(invalid="ignore"):
-            selective = sums / kept
-        coverage = kept / kept[:, -1:]
-        first = np.argmax(kept > 0, axis=1)
-        start = np.take_along_axis(selective, first[:, np.newaxis], axis=1)
-        selective = np.where(kept > 0, selective, start)
-        return _trapezoids(np.append(start, selective, axis=1), _from_zero(coverage))
+        from plausible.evaluate.resampling_kernels import write_mean_areas
+
+        found = np.empty(len(weights))
+        write_mean_areas(np.ascontiguousarray(weights), order, ends, sorted_risk, found)
+        return found
 
     return areas
 
@@ -98,12 +95,11 @@ def weighted_excess_aurc(confidence: Float64[np.ndarray, " s"], risk: Float64[np
 def weighted_augrc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarray, " s"]) -> OfWeights:
     """Area under the generalised risk, as `area_under_generalized_risk_coverage`."""
     order, ends = _sorted(-confidence, risk)
+    curve = _curve(order, ends, np.ones(len(risk)), risk)
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = np.take(weights, order, axis=1)
-        kept = _from_zero(_reached(drawn, ends))
-        sums = _from_zero(_reached(drawn * risk[order], ends))
-        return np.asarray(_trapezoids(sums, kept) / kept[:, -1] ** 2)
+        area, n, _ = curve(weights)
+        return np.asarray(area / n**2)
 
     return areas
 
@@ -111,14 +107,11 @@ def weighted_augrc(confidence: Float64[np.ndarray, " s"], risk: Float64[np.ndarr
 def weighted_auroc(suspicion: Float64[np.ndarray, " s"], wanted: Float64[np.ndarray, " s"]) -> OfWeights:
     """Area under the ROC curve, as `area_under_roc`; `wanted` is 1 or 0."""
     order, ends = _sorted(-suspicion, wanted)
-    sorted_wanted = wanted[order]
+    curve = _curve(order, ends, 1 - wanted, wanted)
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = np.take(weights, order, axis=1)
-        found = _reached(drawn * sorted_wanted, ends)
-        alarms = _reached(drawn * (1 - sorted_wanted), ends)
-        area = _trapezoids(_from_zero(found), _from_zero(alarms))
-        total = found[:, -1] * alarms[:, -1]
+        area, n_other, n_wanted = curve(weights)
+        total = n_other * n_wanted
         return _ratio(area, total, where=total > 0)
 
     return areas
@@ -136,47 +129,45 @@ def weighted_acquisition_gain(uncertainty: Float64[np.ndarray, " s"], risk: Floa
 
 def _concentration(uncertainty: Float64[np.ndarray, " s"], risk: Float64[np.ndarray, " s"]) -> OfWeights:
     order, ends = _sorted(-uncertainty, risk)
-    sorted_risk = risk[order]
+    curve = _curve(order, ends, np.ones(len(risk)), risk)
 
     def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, " r"]:
-        drawn = np.take(weights, order, axis=1)
-        sent = _reached(drawn, ends)
-        found = _reached(drawn * sorted_risk, ends)
-        area = _trapezoids(_from_zero(found), _from_zero(sent))
-        total = found[:, -1] * sent[:, -1]
+        area, n, found = curve(weights)
+        total = n * found
         return _ratio(area, total, where=total > 0)
+
+    return areas
+
+
+def _curve(order: np.ndarray, ends: np.ndarray, along: np.ndarray, up: np.ndarray) -> OfCurve:
+    """Area under the sum of one column over the sum of another, and both sums in full."""
+    sorted_along, sorted_up = along[order], up[order]
+
+    def areas(weights: Float64[np.ndarray, "r s"]) -> Float64[np.ndarray, "3 r"]:
+        from plausible.evaluate.resampling_kernels import write_areas
+
+        found = np.empty((len(weights), 3))
+        write_areas(np.ascontiguousarray(weights), order, ends, sorted_along, sorted_up, found)
+        return found.T
 
     return areas
 
 
 def _sorted(
     key: Float64[np.ndarray, " s"], second: Float64[np.ndarray, " s"]
-) -> tuple[Integer[np.ndarray, " s"], Integer[np.ndarray, " d"]]:
-    """Order of the cases, and the last case of each distinct key in it."""
-    order = np.lexsort((second, key))
-    last = np.flatnonzero(np.diff(key[order]))
-    return order, np.append(last, len(order) - 1)
-
-
-def _reached(values: Float64[np.ndarray, "r s"], ends: Integer[np.ndarray, " d"]) -> Float64[np.ndarray, "r d"]:
-    """Sum of all values up to the last case of each distinct key."""
-    sums = np.cumsum(values, axis=1)
-    return np.asarray(sums if len(ends) == sums.shape[1] else sums[:, ends])
+) -> tuple[Int64[np.ndarray, " s"], Bool[np.ndarray, " s"]]:
+    """Order of the cases, and whether a case in it is the last of its key."""
+    order = np.lexsort((second, key)).astype(np.int64)
+    return order, np.append(np.diff(key[order]) != 0, np.ones(min(1, len(order)), dtype=bool))
 
 
 def _times_drawn(drawn: Integer[np.ndarray, "r u"], n_units: int) -> Float64[np.ndarray, "r n"]:
     """How often each unit was drawn, in each row."""
-    places = drawn + np.arange(len(drawn))[:, np.newaxis] * n_units
-    counts = np.bincount(places.ravel(), minlength=len(drawn) * n_units)
-    return counts.reshape(len(drawn), n_units).astype(np.float64)
+    from plausible.evaluate.resampling_kernels import count_drawn
 
-
-def _from_zero(values: Float64[np.ndarray, "r d"]) -> Float64[np.ndarray, "r e"]:
-    return np.append(np.zeros((len(values), 1)), values, axis=1)
-
-
-def _trapezoids(y: Float64[np.ndarray, "r d"], x: Float64[np.ndarray, "r d"]) -> Float64[np.ndarray, " r"]:
-    return np.asarray(np.trapezoid(y, x, axis=1))
+    times = np.zeros((len(drawn), n_units))
+    count_drawn(np.ascontiguousarray(drawn, dtype=np.int64), times)
+    return times
 
 
 def _spread(weights: Float64[np.ndarray, "r s"], risk: Float64[np.ndarray, " s"]) -> Float64[np.ndarray, " r"]:
