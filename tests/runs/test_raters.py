@@ -172,7 +172,7 @@ def test_the_figures_that_came_with_the_pack(pack):
                 continue
             told_dice = theirs["dice"].get(structure)
             told_dice = told_dice if isinstance(told_dice, dict) else {"oncologist-radiographer": told_dice}
-            for pair in set(dice) & set(told_dice):
+            for pair in (pair for pair in set(dice) & set(told_dice) if told_dice[pair] is not None):
                 assert dice[pair] == pytest.approx(told_dice[pair], abs=2e-4), (case.subject, structure, pair)
                 compared += 1
             volumes = {row.reduction.removeprefix("rater:"): row.value for row in select(rows, measure="volume")}
