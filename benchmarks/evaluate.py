@@ -21,7 +21,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -57,7 +56,6 @@ SPACING_MM = (1.0, 1.0, 2.0)
 TOLERANCE_MM = 2.0
 COHORT = "cohort"
 SMALL = (48, 44, 30)
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,9 @@ def run_arm(arm: str, setting: Setting) -> dict:
 
 
 def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
+    """Peak of this process (Linux); what the parent needed before does not count."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def largest_difference(setting: Setting, arm: str, loop: str) -> tuple[float, int]:
@@ -212,8 +212,8 @@ def print_case(setting: Setting, arms: list[str]) -> None:
     print("| arm | s | processor s |", *(f"{loop}, processor time × |" for loop in loops), "peak MiB | first call s |")
     print("|---|---|---|" + "---|" * (len(loops) + 2))
     for arm, r in done.items():
-        times = " ".join(f"{done[loop]['busy'] / r['busy']:.1f} |" for loop in loops)
-        print(f"| {arm} | {r['seconds']:.1f} | {r['busy']:.1f} | {times} {r['peak']:.0f} | {r['first']:.1f} |")
+        times = "".join(f" {done[loop]['busy'] / r['busy']:.1f} |" for loop in loops)
+        print(f"| {arm} | {r['seconds']:.1f} | {r['busy']:.1f} |{times} {r['peak']:.0f} | {r['first']:.1f} |")
     for arm in (arm for arm in arms if arm not in loops):
         for loop in loops:
             apart, n = largest_difference(setting, arm, loop)
@@ -234,11 +234,12 @@ def print_cohort(cases: int, resamples: int) -> None:
         "AURC, BCa": lambda: bootstrap_weighted(weighted_aurc, confidence, risk, **told),
         "AUROC, BCa": lambda: bootstrap_weighted(weighted_auroc, -confidence, (risk > 0.3).astype(float), **told),
     }
-    print(f"\n{cases} cases, {resamples} resamples, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{cases} cases, {resamples} resamples, load {os.getloadavg()[0]:.1f}\n")
     print("| cohort | s | processor s | peak MiB |\n|---|---|---|---|")
     for name, task in tasks.items():
         _, seconds, busy = timed(task)
         print(f"| {name} | {seconds:.2f} | {busy:.2f} | {peak_mib():.0f} |", flush=True)
+    print()
 
 
 def dice_rows(values: np.ndarray) -> list[Score]:
@@ -279,13 +280,13 @@ def main() -> None:
         return
     wanted = told.only or [*ARMS, COHORT]
     arms = [arm for arm in ARMS if arm in wanted]
+    if COHORT in wanted:  # before the case is made, which takes more memory
+        print_cohort(told.cases, told.resamples)
     if arms:
         with tempfile.TemporaryDirectory() as folder:
             case = replace(setting, folder=folder)
             write_case(case)
             print_case(case, arms)
-    if COHORT in wanted:
-        print_cohort(told.cases, told.resamples)
 
 
 if __name__ == "__main__":
