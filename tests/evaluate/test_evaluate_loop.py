@@ -30,12 +30,15 @@ def loop() -> ModuleType:
 
 
 def smooth_maps(n: int, *, seed: int) -> np.ndarray:
-    """Softmax of smooth fields; no member ever finds the last structure, and one has a stray voxel far away."""
+    """Softmax of smooth fields in the middle, in a box of its own each; the last structure is nowhere."""
     rng = np.random.default_rng(seed)
     logits = gaussian_filter(rng.standard_normal((n, 4, *SHAPE)), (0, 0, 3, 3, 3)) * 60
     logits[:, 0] += 2
     logits[:, 3] = -20
-    logits[0, 1, -1, -1, -1] = 30
+    for m, each in enumerate(logits):
+        middle = np.zeros(SHAPE, dtype=bool)
+        middle[5 + m : 20 + m, 9 - m : 22, 8 + m : 25] = True
+        each[1:, ~middle] = -20
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -45,10 +48,11 @@ def test_numbers_are_those_of_the_loop(loop, slab_voxels):
     geometry = Geometry(SHAPE, np.diag([*SPACING_MM, 1]))
     p, labels = smooth_maps(4, seed=0), smooth_maps(3, seed=1).argmax(axis=1).astype(np.uint8)
     labels[2][labels[2] == 2] = 0  # a rater who left one structure out
+    p[0, :, -1, -1, -1] = [0, 1, 0, 0]  # a stray voxel far away
     infos = [MemberInfo(id=f"rater_{r}") for r in range(3)]
     members = Members.from_arrays(p, geometry=geometry, classes=CLASSES)
     raters = Members.from_labels(labels, geometry=geometry, classes=CLASSES, infos=infos)
-    scored = evaluate_case(members, raters, tolerance_mm=1.5, slab_voxels=slab_voxels, n_threads=2)
+    scored = evaluate_case(members, raters, tolerance_mm=1.5, box_margin_mm=2.0, slab_voxels=slab_voxels, n_threads=2)
     rows = [
         *scored.rows,
         *volume_rows(scored.volumes, subject=""),
@@ -57,7 +61,7 @@ def test_numbers_are_those_of_the_loop(loop, slab_voxels):
         *ceiling_rows(raters, tolerance_mm=1.5),
     ]
     ours = {(row.measure, row.structure, row.region, row.reduction, row.against): row.value for row in rows}
-    setting = loop.Setting(CLASSES.structures, SPACING_MM, tolerance_mm=1.5)
+    setting = loop.Setting(CLASSES.structures, SPACING_MM, tolerance_mm=1.5, margin_mm=2.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy says so where a structure is empty
         theirs = loop.evaluate_with_loops(p, labels, setting)
