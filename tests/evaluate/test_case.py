@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plausible.core import Classes, Geometry, InvalidInput, MemberInfo, Members, Score, select
+from plausible.core import Classes, Geometry, InvalidInput, MemberInfo, Members, Score, collect, select
 from plausible.evaluate import (
     REFERENCE_BOX,
     WHOLE_IMAGE,
@@ -18,6 +18,7 @@ from plausible.evaluate import (
 )
 from plausible.evaluate.overlap import dice
 from plausible.evaluate.surface import normalized_surface_dice
+from plausible.measure import VoxelStatistics, mean_probability
 
 RATERS = (MemberInfo(id="ensemble", kind="rater"), MemberInfo(id="second", kind="rater"))
 
@@ -185,3 +186,13 @@ def test_one_case_has_no_interval_and_does_not_fail(cohort):
     assert math.isnan(made.reliability[0].ece.low)
     assert made.risk_coverage[0].aurc.n == 1
     assert evaluate_cohort([], [], seed=0).summary == ()
+
+
+@pytest.mark.parametrize("kind", ["classes", "regions"])
+def test_the_ensemble_is_the_mean_probability_to_the_last_bit(geometry, kind, request):
+    members, raters = case(geometry, request.getfixturevalue(kind), n=7)
+    mean = mean_probability(collect(members, VoxelStatistics)[VoxelStatistics])
+    pooled = Members.from_arrays([mean], geometry=geometry, classes=members.classes)
+    ours = select(evaluate_case(members, raters, tolerance_mm=1.0).rows, reduction="ensemble")
+    alone = select(evaluate_case(pooled, raters, tolerance_mm=1.0).rows, reduction="member:member_0")
+    assert [row.value for row in ours] == pytest.approx([row.value for row in alone], nan_ok=True, rel=1e-14)

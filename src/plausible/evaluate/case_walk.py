@@ -110,7 +110,7 @@ def _segmentations(members: Members, start: int, stop: int) -> Iterator[tuple[st
         if mean is None:
             mean = zeros_in(memory_order(p), p.shape, np.float32)
         order = memory_order(mean)
-        move_mean(*channels(p, order), rows(mean, order), np.float32(1 / n))
+        move_mean(*channels(p, order), rows(mean, order), np.float32(1 / n), member.classes.exclusive)
         last = replace(member, probabilities=mean, hard=False)
         yield MEMBER + member.info.id, member
         del member, p  # the next one is read before the names are bound again: two would be in memory

@@ -10,7 +10,7 @@ A sum of logarithms is the logarithm of a product: the logarithm itself is taken
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int64, njit, types, uint8, uint16, void
+from numba import boolean, float32, float64, int64, njit, types, uint8, uint16, void
 
 from plausible.aggregate.hard_kernels import FLAT, RUN, compiled, most_probable, total
 
@@ -32,11 +32,24 @@ def _move(values: Any, mean: Any, weight: Any) -> None:
         mean[v] += (x - mean[v]) * weight
 
 
-@compiled(void(FLAT, int64, float32[:, ::1], float32))
-def move_mean(p: Any, stride: int, mean: Any, weight: float) -> None:
-    """Move the mean towards one member by its weight, 1/M for the M-th, as `plausible.measure.kernels` does."""
+@njit(error_model="numpy")
+def _move_exactly(values: Any, mean: Any, weight: Any) -> None:
+    for v in range(mean.size):
+        mean[v] += (values[v] - mean[v]) * weight
+
+
+@compiled(void(FLAT, int64, float32[:, ::1], float32, boolean))
+def move_mean(p: Any, stride: int, mean: Any, weight: float, exclusive: bool) -> None:
+    """Move the mean towards one member by its weight, 1/M for the M-th.
+
+    Rounded as `plausible.measure.kernels` rounds exclusive classes and regions, so that both means are the same.
+    """
     for c in range(mean.shape[0]):
-        _move(p[c * stride : c * stride + mean.shape[1]], mean[c], weight)
+        values = p[c * stride : c * stride + mean.shape[1]]
+        if exclusive:
+            _move(values, mean[c], weight)
+        else:
+            _move_exactly(values, mean[c], weight)
 
 
 @njit(inline="always")
