@@ -99,3 +99,18 @@ def test_a_random_order_is_worth_nothing():
     published = (risk.mean() - np.array(areas)) / (risk.mean() - best)
     assert published.mean() > 0.1  # wrong
     assert np.mean([normalized_area_under_risk_coverage(curve) for curve in curves]) == pytest.approx(0, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("risk", "from_zero"), [((0.1, 0.2, 0.3, 0.4), 0.14375), ((0.4, 0.3, 0.2, 0.1), 0.29375), ((0.3,) * 4, 0.2625)]
+)
+def test_nobody_kept_is_not_a_risk_of_zero(risk, from_zero):
+    """failcatcher starts its trapezoids at a risk of 0 for a coverage of 0: a constant risk has a smaller area."""
+    kept = np.arange(5)
+    selective = np.append(0, np.cumsum(risk) / kept[1:])
+    published = np.trapezoid(selective, kept / 4)
+    curve = risk_coverage(np.arange(4.0, 0.0, -1.0), np.array(risk))
+    assert published == pytest.approx(from_zero)  # wrong
+    assert area_under_risk_coverage(curve) == pytest.approx(published + risk[0] / (2 * 4))
+    constant = risk_coverage(np.arange(4.0), np.full(4, 0.3))
+    assert area_under_risk_coverage(constant) == pytest.approx(0.3)
