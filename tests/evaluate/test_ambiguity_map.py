@@ -118,3 +118,11 @@ def test_presence_asks_each_structure_alone(geometry, classes, seed):
 def test_regions_are_asked_alone_already(geometry, regions):
     (member,) = random_members(geometry, regions, n_members=1)
     assert presence_of(member) is member
+
+
+def test_a_map_that_was_not_measured_correlates_with_nothing():
+    """One member has no mutual information: NaN at every voxel, which `min(1, nan)` would call a correlation of 1."""
+    x = np.random.default_rng(0).random((1, 4, 5, 6))
+    assert math.isnan(normalized_cross_correlation(Correlation.of(np.full_like(x, np.nan), x)))
+    one = np.where(x == x.max(), np.nan, x)
+    assert math.isnan(normalized_cross_correlation(Correlation.of(x, one)))

@@ -145,13 +145,13 @@ def normalized_cross_correlation(moments: Correlation) -> float:
     """How far a map of uncertainty follows the raters' disagreement: Pearson correlation over voxels.
 
     Σ (x - x̄)(y - ȳ) / sqrt(Σ (x - x̄)² Σ (y - ȳ)²), from -1 to 1; a map with itself gives exactly 1, where published
-    code gives (N - 1)/N. NaN if either map is constant, which published code calls 0.
+    code gives (N - 1)/N. NaN if either map is constant, which published code calls 0, or holds a NaN.
     """
     for square, largest in zip(moments.squares, moments.largest, strict=True):
         if not moments.n or math.sqrt(square / moments.n) <= ROUNDING * largest:
             return math.nan
     ratio = moments.product / math.sqrt(moments.squares[0] * moments.squares[1])
-    return max(-1.0, min(1.0, ratio))
+    return max(-1.0, min(1.0, ratio)) if not math.isnan(ratio) else math.nan
 
 
 def _flat(values: np.ndarray, kind: np.dtype) -> Float[np.ndarray, " n"]:
