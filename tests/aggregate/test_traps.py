@@ -41,3 +41,4 @@ def test_a_band_of_four_voxels_is_not_as_wide_in_every_direction():
     assert beyond == [1, 4]  # one slice of 3 mm, where the band in voxels takes four
     aside = [np.flatnonzero(each[9:, 8, 10]).size for each in (inside, in_voxels)]
     assert aside == [4, 4]
+    assert [bool(each[8 + 3, 8, 12 + 1]) for each in (inside, in_voxels)] == [3**2 + 3**2 <= 4**2, 3**2 + 1 <= 4**2]
