@@ -10,17 +10,22 @@ import typer
 from plausible.cli.options import DryRun, Json, Quiet, Seed
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.progress import case_progress
+from plausible.cli.records import takes
 from plausible.core import Problem
 from plausible.report import CohortReport, schema
 from plausible.runs.cohort import MAX_MB as COHORT_MB
 from plausible.runs.cohort import flagged, write_cohort
+from plausible.runs.confidence_settings import JudgingSettings
+from plausible.runs.detection import DETECTION, write_detection
 from plausible.runs.layout import COHORT_PAGE, case_folders
 from plausible.runs.pages import MAX_MB
+from plausible.runs.record import read_run
 from plausible.runs.report import draw_pages
 
 EXAMPLE = "plausible report -i OUT"
 
 
+@takes(JudgingSettings)
 def report(
     results: Annotated[
         Path | None, typer.Option("-i", "--results", help="Folder that assess or evaluate wrote.")
@@ -34,8 +39,14 @@ def report(
     as_json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
+    *,
+    judging: JudgingSettings,
 ) -> None:
-    """Draw the pages of a study again, and merge the parts of a run that was shared out."""
+    """Draw the pages of a study again, and merge the parts of a run that was shared out.
+
+    Parts of plausible evaluate get their detection.csv here, with --failure and --ood; one that is there is kept unless
+    one of these is told.
+    """
 
     def run() -> None:
         if show_schema:
@@ -53,6 +64,10 @@ def report(
         with case_progress("page", quiet=quiet) as progress:
             drawn = draw_pages(results, max_mb=max_mb, overwrite=True, on_case=progress)
         made = write_cohort(results, seed=seed, max_mb=cohort_mb)
+        if str(read_run(results).get("command", "")).startswith("evaluate") and (
+            judging != JudgingSettings() or not (results / DETECTION).exists()
+        ):
+            write_detection(results, limits=judging.limits, outside=judging.outside(), seed=seed)
         _show(made, drawn, results, as_json=as_json)
         failed = sum(problem.severity == "error" for problem in drawn)
         finish(failures=failed, done=made.n_cases - failed)

@@ -158,7 +158,7 @@ def learn(assessed: Path, *, settings: LearnSettings | None = None, on_case: OnC
         for name in chosen.measures:
             seen = MapHistogram.of(_map(folder, name))
             histograms[name] = histograms[name].merge(seen) if name in histograms else seen
-        rows += _rows(report)
+        rows += [row for row in _rows(report) if row.key in chosen.keys]
         if on_case:
             on_case(folder.name, number, len(folders), "ok")
     mixture, refused = _mixture(rows, chosen)
