@@ -135,7 +135,10 @@ def _values(study: ValidationStudy, data: PreparedData, one: HeldOut, case: Case
         "measures": study.measures, "aggregations": study.aggregations, "tolerance_mm": study.tolerance_mm,
         "agreement_tolerance_mm": study.agreement_tolerance_mm
     }  # fmt: skip
-    made = provenance("validate", settings=settings, inputs=hash_files({**one.files, **case.files}))
+    classes = asdict(data.classes)
+    made = provenance(
+        "validate", settings={**settings, "classes": classes}, inputs=hash_files({**one.files, **case.files})
+    )
     known = _known(path)
     if known.get("provenance", {}).get("key") == made.key:
         return CaseValues.from_dict(known)
