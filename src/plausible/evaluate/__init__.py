@@ -198,6 +198,7 @@ from plausible.evaluate.qu_brats import (
 from plausible.evaluate.ranking import Ranked, rank_methods, ranks
 from plausible.evaluate.references import REFERENCES, of_primary, primary_kind, reference_kind, references_of
 from plausible.evaluate.resampling import (
+    WEIGHTED_AREAS,
     bootstrap_weighted,
     weighted_acquisition_gain,
     weighted_augrc,
@@ -289,6 +290,7 @@ __all__ = [
     "SURFACE_SCORES",
     "TOP_LABEL",
     "VOLUME_FORECAST_SCORES",
+    "WEIGHTED_AREAS",
     "WHOLE_IMAGE",
     "Acquisition",
     "Answers",

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from plausible.core import Catalogue
+from plausible.evaluate.risk_coverage import risk_coverage
 
 WORST_SHARE = 0.2
 """Share of the cases that count as the worst."""
@@ -68,16 +69,10 @@ def acquisition(uncertainty: Float[np.ndarray, " s"], risk: Float[np.ndarray, " 
     Raises:
         ValueError: not one uncertainty for each risk, or a risk below 0.
     """
-    if uncertainty.shape != risk.shape:
-        raise ValueError(f"{len(uncertainty)} uncertainties for {len(risk)} risks")
-    known = ~(np.isnan(uncertainty) | np.isnan(risk))
-    unsure, risk = uncertainty[known], risk[known].astype(np.float64)
-    if (risk < 0).any():
-        raise ValueError(f"risks must be at least 0, got {risk.min()}")
-    order = np.lexsort((risk, -unsure))
-    last = np.flatnonzero(np.diff(unsure[order])) + 1
-    sent = np.append(last, len(order)) if len(order) else last
-    return Acquisition(risk[order], sent, int(np.count_nonzero(~known)))
+    curve = risk_coverage(uncertainty, risk)  # the least sure are kept first
+    if (curve.risk < 0).any():
+        raise ValueError(f"risks must be at least 0, got {curve.risk.min()}")
+    return Acquisition(curve.risk, curve.kept, curve.n_undefined)
 
 
 AcquisitionScore: TypeAlias = Callable[..., float]

@@ -106,9 +106,7 @@ def bootstrap_statistic(
         InvalidInput: E401, fewer than two subjects.
         ValueError: columns of different length.
     """
-    table = np.stack([np.asarray(column, dtype=np.float64) for column in columns])
-    known = np.asarray(~np.isnan(table).any(axis=0))
-    unit, table = unit_numbers(known, clusters), table[:, known]
+    table, unit, n_undefined = defined_columns(columns, clusters)
     n_units = int(unit.max(initial=-1)) + 1
     members = [np.flatnonzero(unit == number) for number in range(n_units)]
 
@@ -116,10 +114,22 @@ def bootstrap_statistic(
         rows = drawn if n_units == len(unit) else [np.concatenate([members[u] for u in row]) for row in drawn]
         return np.array([statistic(*table[:, row]) for row in rows], dtype=np.float64)
 
-    n_undefined = int((~known).sum())
     return bootstrap_units(
         each, n_units=n_units, seed=seed, n_resamples=n_resamples, level=level, n_undefined=n_undefined
     )
+
+
+def defined_columns(
+    columns: Sequence[Num[np.ndarray, " s"]], clusters: Sequence[Hashable] | None
+) -> tuple[Float[np.ndarray, "c k"], Integer[np.ndarray, " k"], int]:
+    """Return the subjects that are defined in every column, the number of the unit of each, and how many are not.
+
+    Raises:
+        ValueError: columns of different length.
+    """
+    table = np.stack([np.asarray(column, dtype=np.float64) for column in columns])
+    known = np.asarray(~np.isnan(table).any(axis=0))
+    return table[:, known], unit_numbers(known, clusters), int((~known).sum())
 
 
 def paired_difference(

@@ -24,21 +24,15 @@ from plausible.core import Direction, Score
 from plausible.evaluate.acquisition import ACQUISITION_SCORES, acquisition, acquisition_gain
 from plausible.evaluate.detection import DETECTION_SCORES, area_under_roc, detection
 from plausible.evaluate.resampling import (
+    WEIGHTED_AREAS,
     OfWeights,
     bootstrap_weighted,
     weighted_acquisition_gain,
-    weighted_augrc,
-    weighted_aurc,
     weighted_auroc,
-    weighted_excess_aurc,
-    weighted_naurc,
 )
 from plausible.evaluate.risk_coverage import (
     RISK_COVERAGE_SCORES,
     area_under_generalized_risk_coverage,
-    area_under_risk_coverage,
-    excess_area_under_risk_coverage,
-    normalized_area_under_risk_coverage,
     risk_coverage,
 )
 from plausible.evaluate.risks import RISK_MEASURES, RISKS, CaseRisks
@@ -165,7 +159,7 @@ class _Judge:
         about = replace(self.blank, risk=name, n=curve.n, n_undefined=curve.n_undefined)
         for entry in RISK_COVERAGE_SCORES:
             unit = RISKS[name].unit if entry.unit == "risk" else entry.unit
-            low, high = self._interval(AREAS[entry.name], -suspicion, risk, n=curve.n)
+            low, high = self._interval(WEIGHTED_AREAS[entry.name], -suspicion, risk, n=curve.n)
             yield replace(
                 about, task="failure_detection", score=entry.name, value=entry.function(curve), unit=unit,
                 higher_is=entry.higher_is, convention=CONVENTIONS[entry.name], low=low, high=high,
@@ -217,13 +211,7 @@ class _Judge:
         return found.low, found.high
 
 
-AREAS: Mapping[str, Callable[..., OfWeights]] = {
-    area_under_risk_coverage.__name__: weighted_aurc,
-    excess_area_under_risk_coverage.__name__: weighted_excess_aurc,
-    normalized_area_under_risk_coverage.__name__: weighted_naurc,
-    area_under_generalized_risk_coverage.__name__: weighted_augrc,
-}
-CONVENTIONS = dict.fromkeys(AREAS, "flat_start") | {
+CONVENTIONS = dict.fromkeys(WEIGHTED_AREAS, "flat_start") | {
     area_under_generalized_risk_coverage.__name__: "trapezoids from coverage 0"
 }
 

@@ -6,13 +6,13 @@ sums over a table of draws by cases; the numbers are those of the functions that
 Source: the areas are defined in `risk_coverage`, `detection` and `acquisition`.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Integer
 
-from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_units, unit_numbers
+from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_units, defined_columns
 
 OfWeights: TypeAlias = Callable[[Float64[np.ndarray, "r s"]], Float64[np.ndarray, " r"]]
 """A statistic of weighted cases: a row of weights per draw in, one value per draw out."""
@@ -41,19 +41,15 @@ def bootstrap_weighted(
         InvalidInput: E401, fewer than two patients.
         ValueError: columns of different length.
     """
-    table = np.stack([np.asarray(column, dtype=np.float64) for column in columns])
-    known = np.asarray(~np.isnan(table).any(axis=0))
-    unit = unit_numbers(known, clusters)
-    of_weights = statistic(*table[:, known])
+    table, unit, n_undefined = defined_columns(columns, clusters)
+    of_weights = statistic(*table)
     n_units = int(unit.max(initial=-1)) + 1
-
     single = n_units == len(unit)
 
     def each(drawn: Integer[np.ndarray, "r u"]) -> Float[np.ndarray, " r"]:
         times = _times_drawn(drawn, n_units)
         return of_weights(times if single else times[:, unit])
 
-    n_undefined = int((~known).sum())
     return bootstrap_units(
         each, n_units=n_units, seed=seed, n_resamples=n_resamples, level=level, n_undefined=n_undefined
     )
@@ -125,6 +121,15 @@ def weighted_acquisition_gain(uncertainty: Float64[np.ndarray, " s"], risk: Floa
         return _ratio(of_order(weights) - 0.5, of_best(weights) - 0.5, where=_spread(weights, risk) > 0)
 
     return areas
+
+
+WEIGHTED_AREAS: Mapping[str, Callable[..., OfWeights]] = {
+    "area_under_risk_coverage": weighted_aurc,
+    "excess_area_under_risk_coverage": weighted_excess_aurc,
+    "normalized_area_under_risk_coverage": weighted_naurc,
+    "area_under_generalized_risk_coverage": weighted_augrc,
+}
+"""What takes all draws at once for each of `RISK_COVERAGE_SCORES`."""
 
 
 def _concentration(uncertainty: Float64[np.ndarray, " s"], risk: Float64[np.ndarray, " s"]) -> OfWeights:
