@@ -101,3 +101,9 @@ def test_other_structures_are_refused(assessed, tmp_path):
     (tmp_path / "learned.json").write_text(json.dumps(content), encoding="utf-8")
     line = ("assess", "-i", assessed.members, "-o", tmp_path / "new", "--learned", tmp_path / "learned.json", "-q")
     assert "E407" in run(*line, code=4).stderr
+
+
+def test_thresholds_alone_are_not_used_on_the_cases_they_were_learnt_from(assessed, tmp_path):
+    run("learn", assessed.out, "-o", tmp_path / "learned.json", "-q")  # too few cases for the mixture
+    line = ("assess", "-i", assessed.members, "-o", tmp_path / "new", "--learned", tmp_path / "learned.json", "-q")
+    assert "E402" in run(*line, code=4).stderr

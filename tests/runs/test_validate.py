@@ -198,3 +198,9 @@ def test_fractions_share_the_training_images_out_by_seed(made, tmp_path):
         assert not set(test) & {*data.split.train, *data.split.validation}
         parts.append(test)
     assert parts[0] == parts[1] != parts[2]
+
+
+def test_a_file_that_is_not_there_is_told_without_the_machines_folders(tmp_path):
+    with pytest.raises(InvalidInput, match="E110") as error:
+        read_validation_study(tmp_path / "nothing.toml")
+    assert str(tmp_path) not in str(error.value)

@@ -22,10 +22,10 @@ seed_2 = { path = "runs/b", kind = "seed", seed = 2, values = "logits" }
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem
 from plausible.io.activation import Values
@@ -33,6 +33,7 @@ from plausible.io.member_folders import Structures
 from plausible.io.nifti_members import LastAxis
 from plausible.io.raw_dataset import parse_labels
 
+Parsed = TypeVar("Parsed")
 Align: TypeAlias = Literal["names"]
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -78,22 +79,34 @@ def read_study_toml(path: Path) -> StudyToml:
     Raises:
         InvalidInput: E110, not TOML, an unknown key, a value that is none of the choices, or a folder not there.
     """
+    return read_toml(
+        path,
+        lambda content: _parse(content, path.parent),
+        expected="TOML with the keys images, references, values, last_axis, structures, align, allow_missing, "
+        "[classes] and [members]",
+        fix="correct this line of study.toml; docs/methods/io.md has a whole example",
+    )
+
+
+def read_toml(path: Path, parse: Callable[[dict[str, Any]], Parsed], *, expected: str, fix: str) -> Parsed:
+    """Read a TOML file with a parser that raises ValueError and its like for what it refuses.
+
+    Args:
+        path: the file.
+        parse: makes something of its content.
+        expected: what the message says should be there.
+        fix: what it says to do.
+
+    Raises:
+        InvalidInput: E110, the file is not there or not TOML, or the parser refuses it.
+    """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _parse(content, path.parent)
+        return parse(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(
-            Problem(
-                code="E110",
-                file=path.name,
-                found=f"{type(error).__name__}: {str(error)[:300]}",
-                expected="TOML with the keys images, references, values, last_axis, structures, align, allow_missing, "
-                "[classes] and [members]",
-                fix="correct this line of study.toml; docs/methods/io.md has a whole example",
-            )
-        ) from error
+        found = f"{type(error).__name__}: {str(error).replace(str(path), path.name)[:300]}"
+        raise InvalidInput(Problem(code="E110", file=path.name, found=found, expected=expected, fix=fix)) from error
 
 
 def _parse(content: dict[str, Any], folder: Path) -> StudyToml:

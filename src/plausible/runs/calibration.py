@@ -1,6 +1,5 @@
 """calibration.json: the records of a calibration, found by what they are about, and applied to a case."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,8 @@ from plausible.calibrate import (
     ProbabilityCalibrator,
     SetThreshold,
 )
-from plausible.core import InvalidInput, Problem, sha256_of
 from plausible.io.atomic import write_bytes, write_json
-from plausible.runs.layout import make_folder
+from plausible.runs.layout import make_folder, read_record
 
 FORMAT = "plausible calibration 1"
 CALIBRATION_JSON = "calibration.json"
@@ -117,25 +115,20 @@ def read_calibration(path: Path) -> Calibrations:
     Raises:
         InvalidInput: E404, it is not there, or not what `plausible calibrate` writes.
     """
-    try:
-        data = path.read_bytes()
-        content = json.loads(data)
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']!r}")
+
+    def parse(content: dict[str, Any], sha256: str) -> Calibrations:
         records = tuple(Calibration.from_dict(one) for one in content["records"])
         found = content.get("probabilities")
         calibrator = ProbabilityCalibrator.from_dict(found) if found else None
-        return Calibrations(records, tuple(content["refused"]), content["provenance"], calibrator, sha256_of(data))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(
-            Problem(
-                code="E404",
-                file=path.name,
-                found=f"{type(error).__name__}: {str(error).replace(str(path), path.name)[:200]}",
-                expected=f"a file that plausible calibrate wrote ({FORMAT})",
-                fix="plausible calibrate -i MEMBERS --references REF -o calibration.json --population WHO",
-            )
-        ) from error
+        return Calibrations(records, tuple(content["refused"]), content["provenance"], calibrator, sha256)
+
+    return read_record(
+        path,
+        parse,
+        form=FORMAT,
+        verb="calibrate",
+        fix="plausible calibrate -i MEMBERS --references REF -o calibration.json --population WHO",
+    )
 
 
 def adopt_calibration(path: Path | None, output: Path) -> Calibrations | None:

@@ -34,7 +34,7 @@ from plausible.report import (
     to_json,
 )
 from plausible.runs.calibration import CALIBRATION_JSON, Calibrations, read_calibration
-from plausible.runs.evaluation import EvaluatedCase
+from plausible.runs.evaluation import EvaluatedCase, row_from_dict
 from plausible.runs.layout import (
     CASE_JSON,
     CASE_PAGE,
@@ -85,7 +85,7 @@ class CaseResults:
         scored = self.evaluated.rows if self.evaluated else ()
         if self.report is None:
             return list(scored)
-        own = [row for row in map(_score, self.report.scores) if not row.against]
+        own = [row for row in map(row_from_dict, self.report.scores) if not row.against]
         return [*own, *(row for row in scored if row.against)]
 
 
@@ -304,7 +304,3 @@ def _warnings(cases: Sequence[CaseResults], *, n_scored: int) -> Iterator[str]:
     settings = {case.report.provenance.get("command", "") for case in cases if case.report}
     if len(settings) > 1:
         yield "Cases were assessed with different settings: " + "; ".join(sorted(settings))
-
-
-def _score(row: Any) -> Score:
-    return Score(**{**row, "value": float("nan") if row["value"] is None else row["value"]})

@@ -10,12 +10,14 @@ OUT/  run.json  cohort.html  cohort.json  scores.csv  failures.csv
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from plausible.core import InvalidInput, Problem, UnfitEnvironment
+from plausible.core import InvalidInput, Problem, UnfitEnvironment, sha256_of
 from plausible.io.atomic import write_json
+
+Record = TypeVar("Record")
 
 CASE_JSON = "case.json"
 CASE_PAGE = "case.html"
@@ -71,6 +73,39 @@ def make_folder(output: Path) -> None:
                 found=f"{type(error).__name__}: {error.strerror}",
                 expected="a folder that can be made and written to",
                 fix="choose another output folder with -o",
+            )
+        ) from error
+
+
+def read_record(
+    path: Path, parse: Callable[[dict[str, Any], str], Record], *, form: str, verb: str, fix: str
+) -> Record:
+    """Read a JSON record of ours with a parser that gets its content and the SHA-256 of the file.
+
+    Args:
+        path: the file.
+        parse: makes the record; KeyError and its like mean that it is none.
+        form: what its key "format" must say.
+        verb: of plausible, that writes it.
+        fix: the command line that writes it anew.
+
+    Raises:
+        InvalidInput: E404, it is not there, or not what the verb writes.
+    """
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+        if content["format"] != form:
+            raise ValueError(f"format {content['format']!r}")
+        return parse(content, sha256_of(data))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(
+            Problem(
+                code="E404",
+                file=path.name,
+                found=f"{type(error).__name__}: {str(error).replace(str(path), path.name)[:200]}",
+                expected=f"a file that plausible {verb} wrote ({form})",
+                fix=fix,
             )
         ) from error
 

@@ -5,7 +5,6 @@ map. `plausible assess --learned` then writes `mean_above_threshold` with these 
 a case.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,14 +14,14 @@ import numpy as np
 
 from plausible.aggregate import GaussianMixture, MapHistogram, MetaAggregator, fit_meta_aggregator
 from plausible.aggregate import threshold_of_validation as threshold_of
-from plausible.core import InvalidInput, Problem, Score, provenance, sha256_of
+from plausible.core import InvalidInput, Problem, Score, provenance
 from plausible.io import hash_file, read_labels, read_scalar_map
 from plausible.io.atomic import write_json
 from plausible.io.results import SEGMENTATION
 from plausible.measure import VOXEL_MEASURES
-from plausible.report import CaseReport
 from plausible.runs.assess_case import Assessment
-from plausible.runs.layout import CASE_JSON, case_folders
+from plausible.runs.evaluation import row_from_dict
+from plausible.runs.layout import CASE_JSON, case_folders, read_record
 from plausible.runs.pages import read_case
 from plausible.runs.settings import AssessSettings
 from plausible.runs.walk import OnCase
@@ -158,7 +157,7 @@ def learn(assessed: Path, *, settings: LearnSettings | None = None, on_case: OnC
         for name in chosen.measures:
             seen = MapHistogram.of(_map(folder, name))
             histograms[name] = histograms[name].merge(seen) if name in histograms else seen
-        rows += [row for row in _rows(report) if row.key in chosen.keys]
+        rows += [row for row in map(row_from_dict, report.scores) if row.key in chosen.keys]
         if on_case:
             on_case(folder.name, number, len(folders), "ok")
     mixture, refused = _mixture(rows, chosen)
@@ -183,10 +182,6 @@ def _map(folder: Path, name: str) -> np.ndarray:
     return values[~np.isnan(values)]
 
 
-def _rows(report: CaseReport) -> list[Score]:
-    return [Score(**{**row, "value": float("nan") if row["value"] is None else row["value"]}) for row in report.scores]
-
-
 def _mixture(rows: Sequence[Score], settings: LearnSettings) -> tuple[MetaAggregator | None, str]:
     if not settings.combined:
         return None, "no aggregates were asked for"
@@ -207,11 +202,8 @@ def read_learned(path: Path) -> Learned:
     Raises:
         InvalidInput: E404, it is not there, or not what `plausible learn` writes.
     """
-    try:
-        data = path.read_bytes()
-        told = json.loads(data)
-        if told["format"] != FORMAT:
-            raise ValueError(f"format {told['format']!r}")
+
+    def parse(told: dict[str, Any], sha256: str) -> Learned:
         return Learned(
             tuple(told["structures"]),
             tuple(told["subjects"]),
@@ -220,18 +212,10 @@ def read_learned(path: Path) -> Learned:
             _read_mixture(told["mixture"]) if told["mixture"] else None,
             told["refused"],
             told["provenance"],
-            sha256_of(data),
+            sha256,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(
-            Problem(
-                code="E404",
-                file=path.name,
-                found=f"{type(error).__name__}: {str(error).replace(str(path), path.name)[:200]}",
-                expected=f"a file that plausible learn wrote ({FORMAT})",
-                fix="plausible learn OUT -o learned.json",
-            )
-        ) from error
+
+    return read_record(path, parse, form=FORMAT, verb="learn", fix="plausible learn OUT -o learned.json")
 
 
 def _read_mixture(told: Mapping[str, Any]) -> MetaAggregator:
@@ -248,22 +232,22 @@ def _check(learned: Learned, structures: Sequence[str], subject: str, rows: Iter
             f"the structures {', '.join(structures)}",
             f"those it was learnt on: {', '.join(learned.structures)}",
         )
-    if learned.mixture is None:
-        return
-    missing = set(learned.mixture.keys) - {row.key for row in rows}
-    if missing:
-        named = ", ".join(":".join(filter(None, key)) for key in sorted(missing))
-        raise _unfit(subject, f"no rows {named}", "the aggregates that were learnt (plausible assess --aggregations)")
     if subject in learned.subjects:
         raise InvalidInput(
             Problem(
                 code="E402",
                 subject=subject,
                 found="a case that was learnt from",
-                expected="other cases: its surprise would be too low",
+                expected="other cases: this one would look more usual than it is",
                 fix="leave the case out, or learn from others",
             )
         )
+    if learned.mixture is None:
+        return
+    missing = set(learned.mixture.keys) - {row.key for row in rows}
+    if missing:
+        named = ", ".join(":".join(filter(None, key)) for key in sorted(missing))
+        raise _unfit(subject, f"no rows {named}", "the aggregates that were learnt (plausible assess --aggregations)")
 
 
 def _key(text: str) -> tuple[str, str, str, str, str]:

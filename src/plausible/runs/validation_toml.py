@@ -46,13 +46,12 @@ members = "predictions"           # or what it predicted: one folder per member
 ```
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from plausible.core import InvalidInput, Problem
+from plausible.io.study_toml import read_toml
 from plausible.runs.simulate import SimulateSettings
 from plausible.sample.sampling import Sampling
 from plausible.simulate import ARTEFACTS, TOY_CASES
@@ -159,24 +158,18 @@ def read_validation_study(path: Path, *, folders: Mapping[str, Path] | None = No
     Raises:
         InvalidInput: E110, not TOML, an unknown key, a value that is none of the choices, or a folder not there.
     """
-    try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+
+    def parse(told: dict[str, Any]) -> ValidationStudy:
         for where, folder in (folders or {}).items():
             _put(told, where, folder)
         return _parse(told, path.parent, path.stem)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(
-            Problem(
-                code="E110",
-                file=path.name,
-                found=f"{type(error).__name__}: {str(error)[:300]}",
-                expected="TOML with measures, aggregations, tasks and the tables [data.NAME], [training.NAME] and "
-                "[models.NAME]",
-                fix="correct this line of the file; docs/methods/validate.md has a whole example",
-            )
-        ) from error
+
+    return read_toml(
+        path,
+        parse,
+        expected="TOML with measures, aggregations, tasks and the tables [data.NAME], [training.NAME] and [models.NAME]",
+        fix="correct this line of the file; docs/methods/validate.md has a whole example",
+    )
 
 
 def _put(told: dict[str, Any], where: str, folder: Path) -> None:
