@@ -43,3 +43,10 @@ def test_a_constant_image_survives_what_moves_or_smooths(name):
 def test_an_unknown_artefact_is_refused():
     with pytest.raises(ValueError, match="ghosting"):
         with_artefact(image(), "rain", seed=0, number=0)
+
+
+def test_a_picture_of_one_slice_can_be_spoilt():
+    grid = Geometry((24, 24, 1), np.eye(4))
+    flat = Image(np.random.default_rng(0).uniform(50, 150, (1, 24, 24, 1)).astype(np.float32), grid, ("CT",))
+    for number in range(8):
+        assert with_artefact(flat, "thick_slices", seed=0, number=number).values.shape == flat.values.shape

@@ -1,10 +1,9 @@
 """Artefacts that change an image and not the anatomy, so that its references stay right: failures made on purpose.
 
-Each takes the values of one channel and a generator. They are coarse on purpose: a network that was not trained with
-them fails on some cases, and the question is whether its uncertainty tells which.
+Each takes the values of one channel and a generator; channels are drawn one by one. They are coarse on purpose: a
+network that was not trained with them fails on some cases, and the question is whether its uncertainty tells which.
 
-Sources: the physics of each is textbook (e.g. Bernstein, King, Zhou 2004, Handbook of MRI Pulse Sequences); strengths
-are ours.
+The strengths are ours.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,7 @@ ARTEFACTS: Catalogue[Artefact] = Catalogue("artefact")
 
 @ARTEFACTS.add(unit="1", higher_is="neither", source="unpublished")
 def bias_field(values: Float[np.ndarray, "i j k"], rng: np.random.Generator) -> Float[np.ndarray, "i j k"]:
-    """Smooth gain from a third to three times along a random direction, as from a surface coil."""
+    """Smooth gain from a third to three times along a random direction, as from a surface coil; for magnitudes."""
     direction = rng.normal(size=3)
     grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in values.shape), indexing="ij"), axis=-1)
     ramp = grid @ (direction / np.linalg.norm(direction))
@@ -33,7 +32,10 @@ def bias_field(values: Float[np.ndarray, "i j k"], rng: np.random.Generator) -> 
 
 @ARTEFACTS.add(unit="1", higher_is="neither", source="unpublished")
 def ghosting(values: Float[np.ndarray, "i j k"], rng: np.random.Generator) -> Float[np.ndarray, "i j k"]:
-    """Every fourth line of k-space along one axis weakened to a third: copies of the object a quarter field away."""
+    """Every fourth line of k-space along one axis weakened to a third: copies of the object a quarter field away.
+
+    The magnitude is taken, so that it is for intensities that are magnitudes, as of MR.
+    """
     axis = int(rng.integers(3))
     k_space = np.fft.fftshift(np.fft.fftn(values), axes=axis)
     lines = np.ones(values.shape[axis])
@@ -61,7 +63,8 @@ def gaussian_noise(values: Float[np.ndarray, "i j k"], rng: np.random.Generator)
 @ARTEFACTS.add(unit="1", higher_is="neither", source="unpublished")
 def thick_slices(values: Float[np.ndarray, "i j k"], rng: np.random.Generator) -> Float[np.ndarray, "i j k"]:
     """Slices three times as thick along one axis, interpolated back: what a fast clinical scan looks like."""
-    axis = int(rng.integers(3))
+    axes = [axis for axis, n in enumerate(values.shape) if n > 3] or [int(np.argmax(values.shape))]
+    axis = axes[int(rng.integers(len(axes)))]
     factors = [1.0, 1.0, 1.0]
     factors[axis] = 1 / 3
     coarse = zoom(values, factors, order=1, mode="nearest", grid_mode=True)
