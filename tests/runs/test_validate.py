@@ -12,7 +12,8 @@ from plausible.io.raw_dataset import raters_of
 from plausible.runs.simulate import SimulateSettings, simulate_dataset
 from plausible.runs.validate import validate_study
 from plausible.runs.validation_data import prepare_data
-from plausible.runs.validation_toml import read_validation_study
+from plausible.runs.validation_models import train_model, training_folder
+from plausible.runs.validation_toml import ToldTraining, read_validation_study
 from plausible.validate import TASKS
 from tests.cli.program import contents, run, told
 
@@ -143,6 +144,11 @@ def test_a_case_without_members_is_told_and_stops_nobody(made, tmp_path):
         (('members = "members"', ""), "training, model and members"),
         (('dataset = "toy"', 'simulate = "9"'), "3b"),
         (('name = "saved"', 'tasks = ["luck"]'), "luck"),
+        (('ambiguous = ["iid_blurred_*"]', 'ambiguous = "iid_blurred_*"'), "must be a list"),
+        (("resamples = 30", "resamples = 0"), "at least 1"),
+        (("resamples = 30", "tolerance_mm = -1.0"), "at least 0"),
+        (('dataset = "toy"', 'dataset = "toy"\nfractions = [0.8, 0.2]'), "three numbers"),
+        (('members = "members"', 'training = "deep"\nnetworks = 9\n[training.deep]\nmembers = 2'), "2 are trained"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(made, tmp_path, change, says):
@@ -162,6 +168,99 @@ def test_the_verb_says_what_it_would_do_and_does_it(made, validated, tmp_path):
     assert "page" in run("validate", made / "study.toml", "-o", out, "-q").stdout
     (made / "broken.toml").write_text("name = ", encoding="utf-8")
     assert "E110" in run("validate", made / "broken.toml", "-o", out, code=4).stderr
+
+
+def split_of(made, folder, **roles):
+    """A study of the toy images with another split."""
+    (folder / "split.json").write_text(json.dumps(roles), encoding="utf-8")
+    text = STUDY.replace('dataset = "toy"', f'dataset = "{made / "toy"}"\nsplit = "split.json"')
+    text = text.replace('ambiguous = ["iid_blurred_*"]\n', "").replace('"members"', f'"{made / "members"}"')
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    return read_validation_study(folder / "study.toml").data["toy"]
+
+
+def test_a_case_has_one_role(made, tmp_path):
+    both = {"train": ["train_sharp_000", "train_sharp_001"], "test": ["train_sharp_001"]}
+    with pytest.raises(InvalidInput, match="train_sharp_001 in train and in test"):
+        prepare_data(split_of(made, tmp_path, **both), tmp_path, seed=0)
+    with pytest.raises(InvalidInput, match="iid_sharp_000 in test and in iid"):
+        prepare_data(split_of(made, tmp_path, test=["iid_sharp_000"], iid=["iid_sharp_000"]), tmp_path, seed=0)
+
+
+def test_nobody_trains_on_the_test_because_nobody_was_told_to_train(made, tmp_path):
+    data = prepare_data(split_of(made, tmp_path, test=["train_sharp_001"]), tmp_path, seed=0)
+    with pytest.raises(InvalidInput, match="a split without train"):
+        train_model(ToldTraining(name="deep"), data, tmp_path)
+
+
+def test_a_patient_is_on_one_side(made, tmp_path):
+    names = [path.name.removesuffix("_0000.nii.gz") for path in sorted((made / "toy" / "imagesTr").iterdir())]
+    owners = {name: f"p{n // 2}" for n, name in enumerate(names)}
+    lines = ["subject,patient", *(f"{name},{owner}" for name, owner in owners.items())]
+    (made / "patients.csv").write_text("\n".join(lines), encoding="utf-8")
+    told = 'dataset = "toy"\nfractions = [2, 1, 1]\npatients = "patients.csv"\nreferences = ["labelsTr"]'
+    for seed in range(4):
+        text = STUDY.replace('dataset = "toy"', f"{told}\ndata_seed = {seed}")
+        (made / "owned.toml").write_text(text.replace('ambiguous = ["iid_blurred_*"]\n', ""), encoding="utf-8")
+        data = prepare_data(read_validation_study(made / "owned.toml").data["toy"], tmp_path / str(seed), seed=0)
+        learnt = {owners[name] for name in (*data.split.train, *data.split.validation)}
+        assert not learnt & {one.patient for one in data.held_out}
+    train, test = ["train_blurred_000"], ["train_blurred_001"]
+    text = (made / "owned.toml").read_text("utf-8").replace("fractions = [2, 1, 1]", 'split = "pair.json"')
+    (made / "pair.json").write_text(json.dumps({"train": train, "test": test}), encoding="utf-8")
+    (made / "owned.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidInput, match="also in the training"):
+        prepare_data(read_validation_study(made / "owned.toml").data["toy"], tmp_path, seed=0)
+
+
+def test_copies_are_made_anew_when_what_they_are_made_of_changes(made, tmp_path):
+    told = read_validation_study(made / "study.toml").data["toy"]
+
+    def copies(out, seed):
+        held_out = prepare_data(told, out, seed=seed).held_out
+        return {one.subject: one.images[0].read_bytes() for one in held_out if one.subject.endswith(".blur")}
+
+    first = copies(tmp_path / "one", 0)
+    assert copies(tmp_path / "one", 1) == copies(tmp_path / "other", 1) != first
+    assert copies(tmp_path / "one", 0) == first
+
+
+def test_a_changed_toy_case_or_split_is_made_anew(made, tmp_path):
+    text = '[data.toy]\nsimulate = "2"\nsize = 16\nshare = 0.05\n[models.saved]\nmembers = "members"\n'
+    keys = set()
+    for change in ("0.05", "0.1"):
+        (made / "again.toml").write_text(text.replace("0.05", change), encoding="utf-8")
+        data = prepare_data(read_validation_study(made / "again.toml").data["toy"], tmp_path, seed=0)
+        keys.add((data.dataset, training_folder(tmp_path, data, ToldTraining(name="deep"))))
+    assert len({folder for folder, _ in keys}) == len({model for _, model in keys}) == 2
+
+
+def test_members_with_classes_in_another_order_are_refused(made, tmp_path):
+    shutil.copytree(made / "members", tmp_path / "members")
+    for path in (tmp_path / "members").glob("*/dataset.json"):
+        told_classes = json.loads(path.read_text("utf-8"))
+        told_classes["labels"] = {"background": 0, "something": 1}
+        path.write_text(json.dumps(told_classes), encoding="utf-8")
+    text = STUDY.replace('dataset = "toy"', f'dataset = "{made / "toy"}"')
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    done = validate_study(read_validation_study(tmp_path / "study.toml"), tmp_path / "out")
+    assert {problem.code for problem in done.failures} == {"E103"}
+    assert done.lines == ()
+    assert not (tmp_path / "out" / "validation.html").exists()
+    run("validate", tmp_path / "study.toml", "-o", tmp_path / "out", "-q", code=4)
+
+
+def test_figures_are_drawn_whatever_the_first_aggregation_is_called(made, tmp_path):
+    text = STUDY.replace('["whole_image:mean", "foreground_ratio_quantile"]', '["foreground_ratio_quantile"]')
+    (made / "first.toml").write_text(text, encoding="utf-8")
+    validate_study(read_validation_study(made / "first.toml"), tmp_path / "out")
+    names = {path.name.partition("-")[0] for path in (tmp_path / "out" / "plots").iterdir()}
+    assert {"failure", "out_of_distribution", "active_learning"} <= names
+    drawing = (tmp_path / "out" / "plots" / "failure-toy-area_under_risk_coverage-familiar.svg").read_text("utf-8")
+    assert "mutual information" in drawing
+    (tmp_path / "out" / "plots" / "old.svg").write_text("of another study", encoding="utf-8")
+    validate_study(read_validation_study(made / "first.toml"), tmp_path / "out")
+    assert not (tmp_path / "out" / "plots" / "old.svg").exists()
 
 
 def test_the_study_of_the_toy_cases_can_be_read():
@@ -185,6 +284,7 @@ def test_folders_of_the_machine_are_told_on_the_command_line(made, tmp_path):
 
 def test_fractions_share_the_training_images_out_by_seed(made, tmp_path):
     text = STUDY.replace('dataset = "toy"', 'dataset = "toy"\nfractions = [2, 1, 1]\nreferences = ["labelsTr"]')
+    text = text.replace('ambiguous = ["iid_blurred_*"]\n', "")
     path = made / "shares.toml"
     path.write_text(text, encoding="utf-8")
     parts = []

@@ -155,3 +155,11 @@ def test_an_area_is_compared_with_that_of_the_agreement_over_the_same_draws():
         pytest.approx(areas[INFORMATION] - areas["mean_pairwise_dice"]),
     )
     assert found.low < found.value <= found.high
+
+
+def test_every_line_says_how_many_cases_it_rests_on():
+    cases = [case(n, dice=0.9 - 0.05 * n, mutual_information=float(n)) for n in range(6)]
+    cases += [case(n, dice=0.2, mutual_information=math.nan) for n in range(6, 8)]
+    for task in ("failure", "active_learning"):
+        found = lines(task, arm(*cases), measure=INFORMATION)
+        assert {(line.n, line.n_undefined) for line in found} == {(6, 2)}, task

@@ -60,18 +60,45 @@ def test_undefined_values_are_left_out_and_the_largest_value_has_a_level():
     assert levels.count[0] == levels.count[-1] == 1
 
 
+def errors_of(*levels, familiar=None, patients=None) -> list[float]:
+    n = len(levels)
+    return calibration_errors(
+        levels, familiar=familiar or [True] * n, patients=patients or [f"p{number}" for number in range(n)]
+    )
+
+
 def test_a_case_is_not_judged_by_a_fit_on_itself():
     """A case unlike all others is far off by their fit, and would look calibrated by its own."""
     wrong = drawn(3, slope=-6.0, intercept=-3.0)
-    errors = calibration_errors([drawn(0), drawn(1), wrong], [drawn(4)])
+    errors = errors_of(drawn(0), drawn(1), wrong, drawn(4), familiar=[True, True, True, False])
     own = platt_fit(wrong)
     assert own is not None
     assert uncertainty_calibration_error(wrong, own) < 0.05 < 0.3 < errors[2]
     assert len(errors) == 4
 
 
+def test_a_copy_is_not_judged_by_a_fit_on_its_original():
+    wrong, copy = drawn(3, slope=-6.0, intercept=-3.0), drawn(5, slope=-6.0, intercept=-3.0)
+    told = {"familiar": [True, True, False], "patients": ["a", "b", "b"]}
+    assert errors_of(drawn(0), wrong, copy, **told)[2] > 0.3
+    assert errors_of(drawn(0), wrong, copy, familiar=told["familiar"])[2] < 0.3  # of another patient it would be
+
+
+def test_very_rare_errors_are_fitted_as_well_as_common_ones():
+    """A loss per voxel is flat where 14 of a million are wrong, and a fit that stops by its gradient is far off."""
+    n = np.zeros(200, np.int64)
+    n[0], n[100] = 50_000_000, 2_000
+    right = n.copy()
+    right[0] -= 281
+    right[100] -= 400
+    fit = platt_fit(UncertaintyLevels(UPPER, n, right))
+    assert fit is not None
+    middle = UncertaintyLevels(UPPER, n, right).middles
+    np.testing.assert_allclose(fit.confidence(middle)[[0, 100]], [1 - 281 / 50e6, 1 - 400 / 2000], rtol=1e-3)
+
+
 def test_nothing_to_fit_on_is_undefined():
     nothing = UncertaintyLevels(UPPER, np.zeros(200, np.int64), np.zeros(200, np.int64))
     assert platt_fit(nothing) is None
-    assert all(math.isnan(error) for error in calibration_errors([], [drawn(0, 100)]))
-    assert math.isnan(calibration_errors([drawn(0, 100)], [])[0])
+    assert math.isnan(errors_of(drawn(0, 100), familiar=[False])[0])
+    assert math.isnan(errors_of(drawn(0, 100))[0])

@@ -97,6 +97,7 @@ from plausible.evaluate.case import (
     WHOLE_IMAGE,
     CaseEvaluation,
     CaseReliability,
+    check_comparable,
     evaluate_case,
 )
 from plausible.evaluate.ceiling import RATER, ceiling_rows
@@ -359,6 +360,7 @@ __all__ = [
     "brier_within_bins",
     "calibration_error_50_bins",
     "ceiling_rows",
+    "check_comparable",
     "check_iou",
     "check_protocols",
     "class_wise",

@@ -99,7 +99,7 @@ def evaluate_case(
         InvalidInput: E201 or E202, raters on another grid; E103, raters with other classes.
         ValueError: no members or no raters.
     """
-    _check(members, raters)
+    check_comparable(members, raters)
     aligned = replace(raters, slab_axis=members.slab_axis)
     truths = truths_of(aligned, margin_mm=box_margin_mm, slab_voxels=slab_voxels)
     named = _Naming(subject or members.subject, members.classes, members.geometry, tolerance_mm)
@@ -121,7 +121,13 @@ class _Naming:
     tolerance_mm: float
 
 
-def _check(members: Members, raters: Members) -> None:
+def check_comparable(members: Members, raters: Members) -> None:
+    """Refuse members and references that cannot be scored against each other.
+
+    Raises:
+        InvalidInput: E201 or E202, different grids; E103, other classes or another order of them.
+        ValueError: no members, no raters, or two raters of one name.
+    """
     if not len(members) or not len(raters):
         raise ValueError(
             f"{members.subject}: {len(members)} members and {len(raters)} raters; need one of each or more"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from plausible.aggregate import MemberVolumes, PairwiseOverlap, estimate_staple, mean_pairwise_dice
-from plausible.core import Collected, Members, Score, collect, walk
+from plausible.core import Collected, Direction, Members, Score, collect, walk
 from plausible.evaluate.ambiguity import AMBIGUITY_SCORES, SetOverlap
 from plausible.evaluate.case import ENSEMBLE, REFERENCE_BOX, evaluate_case
 from plausible.evaluate.ceiling import ceiling_rows
@@ -137,7 +137,16 @@ def _row(
     *,
     reduction: str = "",
     against: str = "",
-    higher_is: str = "neither",
+    higher_is: Direction = "neither",
 ) -> Score:
-    told = {**common, **({"reduction": reduction} if reduction else {}), **({"against": against} if against else {})}
-    return Score(measure=measure, value=value, unit=unit, higher_is=higher_is, n=1, **told)  # type: ignore[arg-type]
+    return Score(
+        subject=common["subject"],
+        structure=common["structure"],
+        measure=measure,
+        value=value,
+        unit=unit,
+        higher_is=higher_is,
+        n=1,
+        reduction=reduction or common.get("reduction", ""),
+        against=against or common.get("against", ""),
+    )

@@ -80,7 +80,7 @@ def _colour(place: int) -> str:
 
 def _told(line: Interval) -> str:
     interval = f" ({number(line.low)} to {number(line.high)})" if known(line.low) else ""
-    return f"{number(line.value)}{interval}, n = {line.n}"
+    return ", ".join(filter(None, (f"{number(line.value)}{interval}", f"n = {line.n}", line.meaning)))
 
 
 def _spoken(name: str, found: Mapping[str, Interval]) -> str:

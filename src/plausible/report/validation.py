@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from plausible.aggregate import AggregationSettings, chosen_reductions
 from plausible.core import Problem
 from plausible.core.provenance import INTENDED_USE, SCHEMA_VERSION
 from plausible.report.interval_chart import interval_chart
@@ -42,8 +43,10 @@ class ValidationReport:
 
     @property
     def first_aggregation(self) -> str:
-        """What stands for each map in the figures."""
-        return self.aggregations[0] if self.aggregations else ""
+        """What stands for each map in the figures, as lines call it: a region or a reduction alone is filled up."""
+        for region, names in chosen_reductions(self.aggregations[:1], AggregationSettings()).items():
+            return f"{region}:{names[0]}"
+        return ""
 
     @property
     def data(self) -> list[str]:
@@ -108,7 +111,10 @@ def _charted(line: Line, report: ValidationReport) -> bool:
         return True
     if line.measure == AGREEMENT:
         return True
-    own = line.aggregation in ("", "whole_image", "raters_differ", "raters_agree", report.first_aggregation)
+    region, _, reduction = report.first_aggregation.partition(":")
+    told_region, _, told = line.aggregation.partition(":")
+    first = bool(region) and told_region.startswith(region) and told.startswith(reduction)  # both may carry a setting
+    own = first or line.aggregation in ("", "whole_image", "raters_differ", "raters_agree")
     return own and (line.measure in report.measures or line.measure == "rater_entropy" or " and " in line.measure)
 
 
@@ -124,7 +130,8 @@ def _figure(task: str, key: tuple[str, str, str], rows: dict[str, dict[str, Line
 
 
 def _interval(line: Line) -> Interval:
-    return Interval(value=line.value, low=line.low, high=line.high, level=line.level, n=line.n)
+    left_out = f"{line.n_undefined} cases undefined" if line.n_undefined else ""
+    return Interval(value=line.value, low=line.low, high=line.high, level=line.level, n=line.n, meaning=left_out)
 
 
 def _table(report: ValidationReport, task: str) -> list[dict[str, Any]]:
@@ -170,6 +177,7 @@ def _panels() -> Panels[ValidationReport]:
 def _task(name: str) -> Callable[[ValidationReport], Content]:
     def content(report: ValidationReport) -> Content:
         found = figures(report, name)
-        return {"figures": found, "rows": _table(report, name), "models": report.models} if found else None
+        rows = _table(report, name)
+        return {"figures": found, "rows": rows, "models": report.models} if found or rows else None
 
     return content

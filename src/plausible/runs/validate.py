@@ -1,7 +1,7 @@
 """Run a validation study: data, trainings, predictions, one file per test image, then the table and the page.
 
 ```
-OUT/  study.json  table.csv  validation.json  validation.html  plots/*.svg
+OUT/  table.csv  validation.json  validation.html  plots/*.svg
       data/  models/  members/  artefacts/     what is made on the way; kept between runs
       cases/DATA/MODEL-KEY/CASE.json           what tasks read of one test image
       tables/DATA/MODEL-KEY.json               the lines of one model on one dataset
@@ -25,7 +25,7 @@ from plausible.runs.layout import make_folder, read_json
 from plausible.runs.validation_case import CaseValues, case_values
 from plausible.runs.validation_data import HeldOut, PreparedData, prepare_data
 from plausible.runs.validation_models import Progress, model_key, predicted, train_model
-from plausible.runs.validation_toml import ToldModel, ValidationStudy
+from plausible.runs.validation_toml import ToldModel, ValidationStudy, without_folders
 from plausible.validate import LINE_COLUMNS, TASKS, Arm, Judged, Line, lines_of
 
 TABLE, RESULT, PAGE, PLOTS = "table.csv", "validation.json", "validation.html", "plots"
@@ -105,10 +105,13 @@ def _tested(
     study: ValidationStudy, data: PreparedData, model: ToldModel, output: Path, *, device: str, watching: Watching
 ) -> tuple[Arm, list[Problem]]:
     """Score every test image of a model; what is there from the same inputs is read."""
-    cases = {case.subject: case for case in predicted(model, study, data, output, device=device)}
+    there, failed = predicted(model, study, data, output, device=device)
+    cases, without = {case.subject: case for case in there}, {problem.subject for problem in failed}
     folder = output / "cases" / data.name / f"{model.name}-{model_key(model, study)}"
-    found, failures = list[Judged](), list[Problem]()
+    found, failures = list[Judged](), list(failed)
     for number, one in enumerate(data.held_out, start=1):
+        if one.subject in without:
+            continue
         try:
             values = _values(study, data, one, cases.get(one.subject), folder / f"{one.subject}.json")
             found.append(Judged(one.subject, one.patient, one.shifted, one.ambiguous, values.rows, values.levels))
@@ -131,18 +134,12 @@ def _values(study: ValidationStudy, data: PreparedData, one: HeldOut, case: Case
                 fix="predict this case too, or take it out of the split",
             )
         )
-    settings = {
-        "measures": study.measures, "aggregations": study.aggregations, "tolerance_mm": study.tolerance_mm,
-        "agreement_tolerance_mm": study.agreement_tolerance_mm
-    }  # fmt: skip
-    classes = asdict(data.classes)
-    made = provenance(
-        "validate", settings={**settings, "classes": classes}, inputs=hash_files({**one.files, **case.files})
-    )
+    told = {**asdict(study.case_settings), "classes": asdict(data.classes)}
+    made = provenance("validate", settings=told, inputs=hash_files({**one.files, **case.files}))
     known = _known(path)
     if known.get("provenance", {}).get("key") == made.key:
         return CaseValues.from_dict(known)
-    values = case_values(case.members(), one.raters(data.classes), subject=one.subject, **settings)  # type: ignore[arg-type]
+    values = case_values(case.members(), one.raters(data.classes), study.case_settings, subject=one.subject)
     write_json(path, {"subject": one.subject, **values.to_dict(), "provenance": made.to_dict()})
     return values
 
@@ -184,7 +181,7 @@ def _line(told: dict[str, Any]) -> Line:
 
 def write_results(study: ValidationStudy, lines: Sequence[Line], failures: Sequence[Problem], output: Path) -> None:
     """Write table, JSON, plots and page from the lines."""
-    made = provenance("validate", settings=_without_paths(asdict(study)), inputs={}).to_dict()
+    made = provenance("validate", settings=without_folders(asdict(study)), inputs={}).to_dict()
     report = ValidationReport(study.name, study.measures, study.aggregations, tuple(lines), tuple(failures), made)
     write_table(output / TABLE, LINE_COLUMNS, (asdict(line) for line in lines))
     write_json(
@@ -196,18 +193,14 @@ def write_results(study: ValidationStudy, lines: Sequence[Line], failures: Seque
             "provenance": made,
         },
     )
-    for name, picture in charts(report):
+    drawn = dict(charts(report))
+    for old in (output / PLOTS).glob("*.svg"):
+        if old.stem not in drawn:
+            old.unlink()
+    for name, picture in drawn.items():
         write_text(output / PLOTS / f"{name}.svg", str(picture))
-    write_text(output / PAGE, validation_page(report))
-
-
-def _without_paths(value: Any) -> Any:
-    """What the study says, without the machine's folders."""
-    if isinstance(value, dict):
-        return {key: _without_paths(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_paths(one) for one in value]
-    return value.name if isinstance(value, Path) else value
+    if lines:
+        write_text(output / PAGE, validation_page(report))
 
 
 def planned(study: ValidationStudy) -> Iterator[tuple[str, str, str]]:

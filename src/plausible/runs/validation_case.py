@@ -8,13 +8,30 @@ import numpy as np
 
 from plausible.aggregate import AggregationSettings, chosen_reductions
 from plausible.core import LabelMap, Members, ScalarMap, Score, collect
-from plausible.evaluate import ENSEMBLE, ambiguity_rows, evaluate_case, rater_entropy
+from plausible.evaluate import ENSEMBLE, ambiguity_rows, check_comparable, evaluate_case, rater_entropy
 from plausible.measure import VoxelStatistics
 from plausible.runs.assess_case import PROBABILITY, Assessment, assess_members
 from plausible.runs.evaluation import row_from_dict
 from plausible.runs.settings import AssessSettings
 from plausible.validate import UncertaintyLevels
-from plausible.validate.separation import AGREE, DIFFER, RATER_ENTROPY
+from plausible.validate.separation import AGREE, DIFFER, DISTANCE, NAT, RATER_ENTROPY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseSettings:
+    """What is measured of a test image.
+
+    Attributes:
+        measures: maps that are judged.
+        aggregations: how they become numbers.
+        tolerance_mm: of the normalized surface Dice against references.
+        agreement_tolerance_mm: of the one between members; None leaves it out.
+    """
+
+    measures: tuple[str, ...]
+    aggregations: tuple[str, ...]
+    tolerance_mm: float
+    agreement_tolerance_mm: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,49 +74,42 @@ class CaseValues:
         )
 
 
-def case_values(
-    members: Members,
-    raters: Members,
-    *,
-    measures: Sequence[str],
-    aggregations: Sequence[str],
-    tolerance_mm: float,
-    agreement_tolerance_mm: float | None,
-    subject: str,
-) -> CaseValues:
+def case_values(members: Members, raters: Members, settings: CaseSettings, *, subject: str) -> CaseValues:
     """Measure one test image.
 
     Args:
         members: the predictions.
         raters: the references, on the same grid and with the same classes.
-        measures: maps that are judged.
-        aggregations: how they become numbers.
-        tolerance_mm: of the normalized surface Dice against references.
-        agreement_tolerance_mm: of the one between members; None leaves it out.
+        settings: what is measured.
         subject: name for the rows.
 
     Raises:
-        InvalidInput: what the readers of members and references find; E201 or E202, different grids.
+        InvalidInput: what the readers of members and references find; E103, other classes or another order of them;
+            E201 or E202, different grids.
     """
-    raters.geometry.check_matches(members.geometry, this="the reference", that="the members", subject=subject)
-    settings = AssessSettings(
-        maps=tuple(measures), aggregations=tuple(aggregations), agreement_tolerance_mm=agreement_tolerance_mm
+    check_comparable(members, raters)
+    found = assess_members(
+        members,
+        AssessSettings(
+            maps=settings.measures,
+            aggregations=settings.aggregations,
+            agreement_tolerance_mm=settings.agreement_tolerance_mm,
+        ),
     )
-    found = assess_members(members, settings)
     maps = {one.name: one for one in found.maps}
-    judged = [maps[name] for name in measures]
-    rows = [row for row in found.rows if row.measure not in maps or _asked(row, measures, aggregations)]
-    rows += _accuracy(maps[PROBABILITY], raters, tolerance_mm=tolerance_mm, subject=subject)
+    judged = [maps[name] for name in settings.measures]
+    rows = [row for row in found.rows if row.measure not in maps or _asked(row, settings)]
+    rows += _accuracy(maps[PROBABILITY], raters, tolerance_mm=settings.tolerance_mm, subject=subject)
     if len(raters) > 1:
         rows += ambiguity_rows(members, raters, subject=subject)
         rows += _separation(judged, raters, subject=subject)
     return CaseValues(tuple(rows), {one.name: _levels(one, found, raters) for one in judged})
 
 
-def _asked(row: Score, measures: Sequence[str], aggregations: Sequence[str]) -> bool:
+def _asked(row: Score, settings: CaseSettings) -> bool:
     """Whether a row is of a map and an aggregation that the study names; names of rows may end with a setting."""
-    asked = chosen_reductions(aggregations, AggregationSettings())
-    return row.measure in measures and any(
+    asked = chosen_reductions(settings.aggregations, AggregationSettings())
+    return row.measure in settings.measures and any(
         row.region.startswith(region) and any(row.reduction.startswith(name) for name in names)
         for region, names in asked.items()
     )
@@ -117,24 +127,25 @@ def _separation(maps: Sequence[ScalarMap], raters: Members, *, subject: str) -> 
     entropy = rater_entropy(collect(raters, VoxelStatistics)[VoxelStatistics])
     differ = entropy > 0
     against = f"{len(raters)}_raters"
-    told = {RATER_ENTROPY: entropy, **{one.name: one.values for one in maps if one.values.shape == entropy.shape}}
-    for name, values in told.items():
+    fitting = [one for one in maps if one.values.shape == entropy.shape]
+    told = {RATER_ENTROPY: (entropy, NAT), **{one.name: (one.values, one.unit) for one in fitting}}
+    for name, (values, unit) in told.items():
+        named = {"subject": subject, "unit": unit, "against": against}
         for region, where in ((DIFFER, differ), (AGREE, ~differ)):
-            yield _row(name, values[where], subject=subject, region=region, reduction="mean", against=against)
-        if name != RATER_ENTROPY:
-            yield _row(
-                "distance_from_rater_entropy", np.abs(values - entropy).ravel(), subject=subject,
-                region="whole_image", reduction=name, against=against,
-            )  # fmt: skip
+            yield _row(name, values[where], region=region, reduction="mean", **named)
+        if name != RATER_ENTROPY and unit == NAT:
+            yield _row(DISTANCE, np.abs(values - entropy).ravel(), region="whole_image", reduction=name, **named)
 
 
-def _row(measure: str, values: np.ndarray, *, subject: str, region: str, reduction: str, against: str) -> Score:
+def _row(
+    measure: str, values: np.ndarray, *, subject: str, unit: str, region: str, reduction: str, against: str
+) -> Score:
     known = values[~np.isnan(values)]
     return Score(
         subject=subject,
         measure=measure,
         value=float(known.mean(dtype=np.float64)) if known.size else float("nan"),
-        unit="nat",
+        unit=unit,
         higher_is="neither",
         n=int(known.size),
         region=region,

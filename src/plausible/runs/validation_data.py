@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from plausible.core import Classes, InvalidInput, Members, Problem
-from plausible.io import write_image
+import plausible
+from plausible.core import Classes, InvalidInput, Members, Problem, content_key
+from plausible.io import hash_file, write_image
 from plausible.io.images import find_images, read_image
 from plausible.io.raw_dataset import DatasetJson, find_labels, raters_of, read_dataset_json, read_reference
 from plausible.io.rows import read_patients
@@ -60,13 +61,19 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedData:
-    """One dataset, ready to train and test on."""
+    """One dataset, ready to train and test on.
+
+    Attributes:
+        split: who trains and who validates; None where nobody was told.
+        key: hash of what trainings depend on beside their settings: how images were made, and the split.
+    """
 
     name: str
     dataset: Path
     split: Split | None
     told: DatasetJson
     held_out: tuple[HeldOut, ...]
+    key: str
 
     @property
     def classes(self) -> Classes:
@@ -83,29 +90,59 @@ def prepare_data(told: ToldData, output: Path, *, seed: int) -> PreparedData:
         seed: of the artefacts.
 
     Raises:
-        InvalidInput: E108, E110 or E311, no dataset, no split or no test images.
+        InvalidInput: E108, E110 or E311, no dataset, no split, a case with two roles, or no test images.
     """
-    dataset = told.dataset
+    dataset, recipe = told.dataset, ""
     if dataset is None:
-        dataset = output / "data" / told.name
+        recipe = short_key([plausible.__version__, told.simulate, told.data_seed, asdict(told.simulated)])
+        dataset = output / "data" / f"{told.name}-{recipe}"
         simulate_dataset(told.simulate, dataset, seed=told.data_seed, settings=told.simulated)
     meta = read_dataset_json(dataset / "dataset.json")
-    roles = _drawn(dataset, told) if told.fractions else _roles(told.split or dataset / SPLIT_JSON, told)
-    held_out = _held_out(dataset, roles, told)
+    patients = read_patients(told.patients) if told.patients else {}
+    roles = _drawn(dataset, told, patients) if told.fractions else _roles(told.split or dataset / SPLIT_JSON, told)
+    _check_apart(roles, told, patients)
+    held_out = _held_out(dataset, roles, told, patients)
+    for named, patterns in (("shifted", told.shifted), ("ambiguous", told.ambiguous)):
+        if patterns and not any(_like(one.subject, patterns) for one in held_out):
+            raise _unfit(told, f"{named}: no test image like {', '.join(patterns)}", "wildcards that fit test images")
     if told.artefacts:
         held_out = (*held_out, *_spoilt(held_out, told, meta, output / "artefacts" / told.name, seed=seed))
-    if not any(one.shifted for one in held_out) and told.shifted:
-        raise _unfit(told, f"no test image like {', '.join(told.shifted)}", "wildcards that fit some test images")
     split = Split(tuple(roles["train"]), tuple(roles.get("validation", ()))) if roles.get("train") else None
-    return PreparedData(told.name, dataset, split, meta, held_out)
+    key = short_key([recipe, sorted(roles.get("train", ())), sorted(roles.get("validation", ()))])
+    return PreparedData(told.name, dataset, split, meta, held_out, key)
 
 
-def _drawn(dataset: Path, told: ToldData) -> dict[str, list[str]]:
-    """Share the cases of the training folder out by seed."""
+def short_key(told: object) -> str:
+    """Part of the hash of a value that names a folder."""
+    return content_key(told)[:8]
+
+
+def _drawn(dataset: Path, told: ToldData, patients: Mapping[str, str]) -> dict[str, list[str]]:
+    """Share the patients of the training folder out by seed, and their cases with them."""
     images, labels = find_images(dataset / "imagesTr"), find_labels(dataset / "labelsTr")
+    cases: dict[str, list[str]] = {}
+    for subject in sorted(set(images) & set(labels)):
+        cases.setdefault(patients.get(subject, subject), []).append(subject)
     shares = tuple(one / sum(told.fractions) for one in told.fractions)
-    parts = split_cases(sorted(set(images) & set(labels)), fractions=shares, seed=told.data_seed)
-    return {role: list(part) for role, part in zip(("train", "validation", "test"), parts, strict=True)}
+    parts = split_cases(sorted(cases), fractions=shares, seed=told.data_seed)
+    return {
+        role: sorted(subject for patient in part for subject in cases[patient])
+        for role, part in zip(("train", "validation", "test"), parts, strict=True)
+    }
+
+
+def _check_apart(roles: Mapping[str, Sequence[str]], told: ToldData, patients: Mapping[str, str]) -> None:
+    """Refuse a case that has two roles, and a patient who both trains and tests: a test would judge what was learnt."""
+    role_of: dict[str, str] = {}
+    for role in ("train", "validation", *TEST_ROLES):
+        for subject in roles.get(role, ()):
+            before = role_of.setdefault(subject, role)
+            if before != role or list(roles[role]).count(subject) > 1:
+                raise _unfit(told, f"{subject} in {before} and in {role}", "every case in one role, once")
+    learnt = {patients.get(one, one) for one, role in role_of.items() if role not in TEST_ROLES}
+    both = sorted(one for one, role in role_of.items() if role in TEST_ROLES and patients.get(one, one) in learnt)
+    if both:
+        raise _unfit(told, f"patients of {', '.join(both[:5])} also in the training", "other patients in the test")
 
 
 def _roles(path: Path, told: ToldData) -> dict[str, list[str]]:
@@ -119,11 +156,12 @@ def _roles(path: Path, told: ToldData) -> dict[str, list[str]]:
     return roles
 
 
-def _held_out(dataset: Path, roles: Mapping[str, Sequence[str]], told: ToldData) -> tuple[HeldOut, ...]:
+def _held_out(
+    dataset: Path, roles: Mapping[str, Sequence[str]], told: ToldData, patients: Mapping[str, str]
+) -> tuple[HeldOut, ...]:
     images = {**find_images(dataset / "imagesTr"), **_images(dataset / "imagesTs")}
     raters = _rater_folders(dataset, told)
     labels = {name: find_labels(folder) for name, folder in raters.items()}
-    patients = read_patients(told.patients) if told.patients else {}
     found = []
     for role in TEST_ROLES:
         for subject in roles.get(role, ()):
@@ -156,12 +194,17 @@ def _rater_folders(dataset: Path, told: ToldData) -> dict[str, Path]:
 def _spoilt(
     held_out: Sequence[HeldOut], told: ToldData, meta: DatasetJson, folder: Path, *, seed: int
 ) -> list[HeldOut]:
-    """Copy each familiar test image with one artefact, in turn by its place in the sorted list."""
+    """Copy each familiar test image with one artefact, in turn by its place in the sorted list.
+
+    A copy lies in a folder of its own, named by what it was made of: what changed is made anew.
+    """
     found = []
     for number, one in enumerate(sorted((h for h in held_out if not h.shifted), key=lambda h: h.subject)):
         artefact = told.artefacts[number % len(told.artefacts)]
         subject = f"{one.subject}.{artefact}"
-        paths = tuple(folder / f"{subject}_{channel:04d}.nii.gz" for channel in range(len(meta.channels)))
+        sources = [hash_file(path) for path in one.images]
+        own = folder / short_key([plausible.__version__, sources, artefact, seed, number])
+        paths = tuple(own / f"{subject}_{channel:04d}.nii.gz" for channel in range(len(meta.channels)))
         if not all(path.exists() for path in paths):
             spoilt = with_artefact(
                 read_image(one.images, channels=meta.channels, subject=one.subject), artefact, seed=seed, number=number

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from plausible.core import Case, Study, content_key
+from plausible.core import Case, InvalidInput, Problem, Study
 from plausible.io.images import read_image
 from plausible.io.study import read_study
-from plausible.runs.validation_data import HeldOut, PreparedData
-from plausible.runs.validation_toml import ToldModel, ToldTraining, ValidationStudy
+from plausible.runs.validation_data import HeldOut, PreparedData, short_key
+from plausible.runs.validation_toml import ToldModel, ToldTraining, ValidationStudy, without_folders
 from plausible.sample import SegmentationModel, WindowedModel, open_model, predict_study
 from plausible.sample.study import OnCase
 from plausible.train import Trained, train_ensemble
@@ -20,9 +20,9 @@ from plausible.train import Trained, train_ensemble
 Progress = Callable[[int, int, int, float], None]
 
 
-def training_folder(output: Path, data: str, told: ToldTraining) -> Path:
+def training_folder(output: Path, data: PreparedData, told: ToldTraining) -> Path:
     """Folder of a model that a training of the study makes on one dataset."""
-    return output / "models" / data / f"{told.name}-{_short(asdict(told))}"
+    return output / "models" / data.name / f"{told.name}-{short_key([asdict(told), data.key])}"
 
 
 def train_model(
@@ -38,11 +38,18 @@ def train_model(
     """Train on one dataset; a finished training is kept, one that was killed continues.
 
     Raises:
-        InvalidInput, UnfitEnvironment: as `train_ensemble`.
+        InvalidInput: E110, nobody was told to train; and as `train_ensemble`.
+        UnfitEnvironment: as `train_ensemble`.
     """
+    if data.split is None:
+        raise _unfit(
+            f"[data.{data.name}]",
+            "a split without train",
+            '"train" beside the test cases: a training that drew its own would see them',
+        )
     return train_ensemble(
         data.dataset,
-        training_folder(output, data.name, told),
+        training_folder(output, data, told),
         members=told.members,
         ensemble=told.ensemble,
         settings=told.settings,
@@ -58,7 +65,7 @@ def train_model(
 def model_key(told: ToldModel, study: ValidationStudy) -> str:
     """Hash of everything that is told of a model, its training included."""
     training = asdict(study.trainings[told.training]) if told.training else {}
-    return _short({**asdict(told), "training": training})
+    return short_key(without_folders({**asdict(told), "training": training}))
 
 
 def predicted(
@@ -69,39 +76,39 @@ def predicted(
     *,
     device: str = "auto",
     on_case: OnCase | None = None,
-) -> Study:
+) -> tuple[Study, tuple[Problem, ...]]:
     """Return the test images of a dataset with the members of a model; what was predicted before is kept.
 
-    Raises:
-        InvalidInput: the first image that cannot be predicted, E502 or E504 for the model, E101 to E105 for members.
-    """
-    folder = told.members
-    if folder is None:
-        folder = output / "members" / data.name / f"{told.name}-{model_key(told, study)}"
-        model = _opened(told, study, data, output, device=device)
-        done = predict_study(model, _images(data), folder, on_case=on_case)
-        if done.failures:
-            from plausible.core import InvalidInput
+    Returns:
+        The images that could be predicted, and the problems of the others.
 
-            raise InvalidInput(done.failures[0])
-    return read_study(folder, classes=data.classes if told.members else None)
+    Raises:
+        InvalidInput: E502 or E504 for the model, E101 to E105 for members, E110 for too few networks.
+    """
+    if told.members is not None:
+        return read_study(told.members), ()
+    folder = output / "members" / data.name / f"{told.name}-{model_key(told, study)}"
+    model = _opened(told, study, data, output, device=device)
+    done = predict_study(model, _images(data), folder, on_case=on_case)
+    failed = {problem.subject for problem in done.failures}
+    predicted_cases = [one.subject for one in data.held_out if one.subject not in failed]
+    return read_study(folder, allow_missing=bool(failed)).only(predicted_cases), done.failures
 
 
 def _opened(
     told: ToldModel, study: ValidationStudy, data: PreparedData, output: Path, *, device: str
 ) -> SegmentationModel:
     """Return the model with as many of its networks as were asked for."""
-    where = told.model or training_folder(output, data.name, study.trainings[told.training])
+    where = told.model or training_folder(output, data, study.trainings[told.training])
     model = open_model(where, device=device, sampling=told.sampling, overlap=told.overlap)
     if not told.networks:
         return model
     if not isinstance(model, WindowedModel):
-        raise ValueError(f"[models.{told.name}] networks: {where.name} is of another tool; choose its folds instead")
+        raise _unfit(f"[models.{told.name}]", f"networks of {where.name}, which is of another tool", "one of ours")
     per_network = _members_per_network(model)
     if told.networks * per_network > len(model.sources):
-        raise ValueError(
-            f"[models.{told.name}] networks = {told.networks}, but {where.name} has {len(model.sources) // per_network}"
-        )
+        n = len(model.sources) // per_network
+        raise _unfit(f"[models.{told.name}]", f"networks = {told.networks}", f"{n} or fewer, as {where.name} has")
     return replace(model, sources=model.sources[: told.networks * per_network])
 
 
@@ -123,5 +130,6 @@ def _case(one: HeldOut, data: PreparedData) -> Case:
     )
 
 
-def _short(told: object) -> str:
-    return content_key(told)[:8]
+def _unfit(where: str, found: str, expected: str) -> InvalidInput:
+    problem = Problem(code="E110", file=where, found=found, expected=expected, fix="correct this table of the study")
+    return InvalidInput(problem)

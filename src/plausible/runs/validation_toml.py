@@ -53,6 +53,7 @@ from typing import Any, get_args
 
 from plausible.io.study_toml import read_toml
 from plausible.runs.simulate import SimulateSettings
+from plausible.runs.validation_case import CaseSettings
 from plausible.sample.sampling import Sampling
 from plausible.simulate import ARTEFACTS, TOY_CASES
 from plausible.train import TrainingSettings
@@ -142,6 +143,23 @@ class ValidationStudy:
     tolerance_mm: float = 2.0
     agreement_tolerance_mm: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.resamples < 1 or not self.tolerance_mm >= 0 or not (self.agreement_tolerance_mm or 0.0) >= 0:
+            raise ValueError(
+                "resamples must be at least 1 and tolerances at least 0, got "
+                f"{self.resamples}, {self.tolerance_mm} and {self.agreement_tolerance_mm}"
+            )
+
+    @property
+    def case_settings(self) -> CaseSettings:
+        """What is measured of every test image."""
+        return CaseSettings(
+            measures=self.measures,
+            aggregations=self.aggregations,
+            tolerance_mm=self.tolerance_mm,
+            agreement_tolerance_mm=self.agreement_tolerance_mm,
+        )
+
     def models_for(self, data: str) -> tuple[ToldModel, ...]:
         """Models that are judged on this dataset."""
         return tuple(model for model in self.models.values() if not model.data or data in model.data)
@@ -167,7 +185,8 @@ def read_validation_study(path: Path, *, folders: Mapping[str, Path] | None = No
     return read_toml(
         path,
         parse,
-        expected="TOML with measures, aggregations, tasks and the tables [data.NAME], [training.NAME] and [models.NAME]",
+        expected="TOML with measures, aggregations, tasks and the tables [data.NAME], [training.NAME] and "
+        "[models.NAME]",
         fix="correct this line of the file; docs/methods/validate.md has a whole example",
     )
 
@@ -196,7 +215,7 @@ def _parse(told: dict[str, Any], folder: Path, name: str) -> ValidationStudy:
         data={key: _data(key, dict(value), folder) for key, value in told["data"].items()},
         trainings=trainings,
         models={key: _model(key, dict(value), folder) for key, value in told["models"].items()},
-        **{"name": name, **{key: _plain(told[key]) for key in own if key in told}},
+        **{"name": name, **_typed(ValidationStudy, {key: told[key] for key in own if key in told}, "the file")},
     )
     _check(study)
     return study
@@ -216,6 +235,9 @@ def _check(study: ValidationStudy) -> None:
             raise ValueError(
                 f"[models.{model.name}] training = {model.training!r}; there are: {', '.join(study.trainings)}"
             )
+        n_networks = study.trainings[model.training].members if model.training else model.networks
+        if not 0 <= model.networks <= n_networks:
+            raise ValueError(f"[models.{model.name}] networks = {model.networks}, but {n_networks} are trained")
         unknown = set(model.data) - set(study.data)
         if unknown:
             raise ValueError(f"[models.{model.name}] data: no {', '.join(sorted(unknown))}")
@@ -228,7 +250,7 @@ def _data(name: str, told: dict[str, Any], folder: Path) -> ToldData:
     known = {f.name for f in fields(ToldData)} - {"name", "simulated"} | recipe
     _known(told, known, f"[data.{name}]")
     if ("simulate" in told) == ("dataset" in told):
-        raise ValueError(f"[data.{name}] needs simulate or dataset, one of the two")
+        raise ValueError(f"[data.{name}] needs simulate or dataset, one of the two; --folder gives a dataset only")
     if "simulate" in told and told["simulate"] not in TOY_CASES:
         raise ValueError(f"[data.{name}] simulate = {told['simulate']!r}; there are: {', '.join(TOY_CASES)}")
     if "split" in told and "fractions" in told:
@@ -238,10 +260,12 @@ def _data(name: str, told: dict[str, Any], folder: Path) -> ToldData:
     simulated = SimulateSettings(**{key: told.pop(key) for key in recipe if key in told})
     if "fractions" in told:
         told["fractions"] = [float(one) for one in told["fractions"]]
+        if len(told["fractions"]) != 3:
+            raise ValueError(f"[data.{name}] fractions are those of training, validation and test, three numbers")
     for key in ("dataset", "split", "patients"):
         if key in told:
             told[key] = _there(folder, told[key], f"[data.{name}] {key}")
-    return ToldData(name=name, simulated=simulated, **{key: _plain(value) for key, value in told.items()})
+    return ToldData(name=name, simulated=simulated, **_typed(ToldData, told, f"[data.{name}]"))
 
 
 def _trainings(told: dict[str, Any]) -> dict[str, ToldTraining]:
@@ -258,7 +282,8 @@ def _training(name: str, told: dict[str, Any]) -> ToldTraining:
         raise ValueError(
             f"[training.{name}] ensemble = {told['ensemble']!r}; there are: deep, cv, rater, heterogeneous"
         )
-    chosen = TrainingSettings(**{key: _plain(told[key]) for key in settings if key in told})
+    where = f"[training.{name}]"
+    chosen = TrainingSettings(**_typed(TrainingSettings, {k: told[k] for k in settings if k in told}, where))
     return ToldTraining(name=name, settings=chosen, **{key: told[key] for key in own if key in told})
 
 
@@ -271,12 +296,31 @@ def _model(name: str, told: dict[str, Any], folder: Path) -> ToldModel:
     for key in ("model", "members"):
         if key in told:
             told[key] = _there(folder, told[key], f"[models.{name}] {key}")
-    chosen = Sampling(**{key: _plain(told[key]) for key in sampling if key in told})
-    return ToldModel(name=name, sampling=chosen, **{key: _plain(told[key]) for key in known if key in told})
+    where = f"[models.{name}]"
+    chosen = Sampling(**_typed(Sampling, {key: told[key] for key in sampling if key in told}, where))
+    own = {key: told[key] for key in known if key in told}
+    return ToldModel(name=name, sampling=chosen, **_typed(ToldModel, own, where))
 
 
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _typed(record: type, told: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values of a record's fields: lists become tuples, and a field that is a list must be told as one."""
+    found = {}
+    for one in fields(record):
+        if one.name in told:
+            value, listed = told[one.name], "tuple" in str(one.type)
+            if isinstance(value, list) != listed and not (listed and value is None):
+                raise ValueError(f"{where} {one.name} = {value!r} must be {'a list' if listed else 'a single value'}")
+            found[one.name] = tuple(value) if listed else value
+    return found
+
+
+def without_folders(value: Any) -> Any:
+    """What a study says, without the machine's folders: a path is its last part."""
+    if isinstance(value, dict):
+        return {key: without_folders(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(one) for one in value]
+    return value.name if isinstance(value, Path) else value
 
 
 def _known(content: Mapping[str, Any], keys: set[str], where: str) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from plausible.core import Direction, Score
 from plausible.evaluate import ENSEMBLE, Estimate, bootstrap_mean, bootstrap_statistic, bootstrap_weighted
@@ -185,21 +185,29 @@ class Arm:
         """Line of an area that takes all draws at once, see `plausible.evaluate.resampling`."""
         return self._line(heading, self._estimated(bootstrap_weighted, statistic, *columns))
 
-    def plain(self, heading: Heading, value: float) -> Line:
-        """Line of a number without an interval."""
-        n = len(set(self.patients))
-        return self._line(heading, Estimate(value=value, low=math.nan, high=math.nan, level=0.95, n=n))
+    def plain(self, heading: Heading, value: float, *columns: Float64[np.ndarray, " s"]) -> Line:
+        """Line of a number without an interval, made of these columns."""
+        return self._line(heading, self._without_interval(value, self._known(columns)))
 
     def _estimated(self, bootstrap: Callable[..., Estimate], *told: Any) -> Estimate:
         """Draw patients; with fewer than two of them there is a value and no interval."""
         columns = [value for value in told if isinstance(value, np.ndarray)]
-        known = np.all([~np.isnan(column) for column in columns], axis=0)
-        patients = {patient for patient, here in zip(self.patients, known, strict=True) if here}
-        if len(patients) > 1:
+        known = self._known(columns)
+        if self._n_patients(known) > 1:
             return bootstrap(*told, clusters=self.patients, seed=self.seed, n_resamples=self.resamples)
         value = _value(told[0], [column[known] for column in columns]) if known.any() else math.nan
-        n_undefined = int((~known).sum())
-        return Estimate(value=value, low=math.nan, high=math.nan, level=0.95, n=len(patients), n_undefined=n_undefined)
+        return self._without_interval(value, known)
+
+    def _known(self, columns: Sequence[np.ndarray]) -> Bool[np.ndarray, " s"]:
+        """Cases that are defined in every column."""
+        return np.asarray(np.all([~np.isnan(column) for column in columns], axis=0))
+
+    def _n_patients(self, known: Bool[np.ndarray, " s"]) -> int:
+        return len({patient for patient, here in zip(self.patients, known, strict=True) if here})
+
+    def _without_interval(self, value: float, known: Bool[np.ndarray, " s"]) -> Estimate:
+        n, n_undefined = self._n_patients(known), int((~known).sum())
+        return Estimate(value=value, low=math.nan, high=math.nan, level=0.95, n=n, n_undefined=n_undefined)
 
     def _line(self, heading: Heading, found: Estimate) -> Line:
         return Line(

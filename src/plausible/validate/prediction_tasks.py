@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from plausible.evaluate import (
     AMBIGUITY_SCORES,
@@ -30,7 +31,7 @@ def calibration(arm: Arm) -> Iterator[Line | None]:
     """Whether probabilities are frequencies, and whether a map of uncertainty tells how often a voxel is wrong.
 
     Of the prediction: calibration errors and proper scores, whole image and within the references' box. Of each map:
-    the calibration error after Platt's fit on the other familiar cases.
+    the calibration error after Platt's fit on the familiar cases of other patients.
     """
     for name, part in arm.sets.items():
         for entry in CALIBRATION_SCORES:
@@ -46,11 +47,12 @@ def calibration(arm: Arm) -> Iterator[Line | None]:
 
 def _map_calibration(arm: Arm, measure: str) -> Iterator[Line | None]:
     told = [case for case in arm.cases if measure in case.levels]
-    ordered = [case for case in told if not case.shifted] + [case for case in told if case.shifted]
-    n_familiar = sum(not case.shifted for case in told)
-    levels = [case.levels[measure] for case in ordered]
-    errors = calibration_errors(levels[:n_familiar], levels[n_familiar:])
-    found = {case.subject: error for case, error in zip(ordered, errors, strict=True)}
+    errors = calibration_errors(
+        [case.levels[measure] for case in told],
+        familiar=[not case.shifted for case in told],
+        patients=[case.patient for case in told],
+    )
+    found = {case.subject: error for case, error in zip(told, errors, strict=True)}
     for name, part in arm.sets.items():
         heading = Heading(
             task="calibration", score="uncertainty_calibration_error", unit="1", higher_is="worse", measure=measure,
@@ -70,7 +72,7 @@ def ambiguity(arm: Arm) -> Iterator[Line | None]:
             heading = Heading(
                 task="ambiguity", score=entry.name, unit=entry.unit, higher_is=entry.higher_is, cases=name
             )
-            yield part.mean(heading, lambda case, score=entry.name: case.mean(score, structure=""))  # type: ignore[misc]
+            yield part.mean(heading, partial(Judged.mean, measure=entry.name, structure=""))
 
 
 def of_mean(score: str, *, structure: str | None = None, region: str | None = None) -> Callable[[Judged], float]:

@@ -20,6 +20,7 @@ from jaxtyping import Float64
 from scipy.stats import spearmanr
 
 from plausible.evaluate import WHOLE_IMAGE, weighted_auroc
+from plausible.measure import VOXEL_MEASURES
 from plausible.validate.arm import Arm, Heading, Judged, Line
 from plausible.validate.tasks import TASKS, VALUES
 
@@ -27,6 +28,7 @@ DIFFER, AGREE = "raters_differ", "raters_agree"
 RATER_ENTROPY = "rater_entropy"
 """Entropy of the shares of raters: the aleatoric truth where raters are all there are."""
 CORRELATION, DISTANCE = "normalized_cross_correlation", "distance_from_rater_entropy"
+NAT = "nat"
 EFFECTS = ("effect_of_ambiguity", "effect_of_shift", "interaction")
 
 
@@ -36,12 +38,13 @@ def separation(arm: Arm) -> Iterator[Line | None]:
     for name, part in arm.sets.items():
         for measure in (RATER_ENTROPY, *arm.measures):
             for region in (DIFFER, AGREE):
-                heading = _heading("mean", measure, region, name, unit="nat")
+                unit = VOXEL_MEASURES[measure].unit if measure in VOXEL_MEASURES else NAT
+                heading = _heading("mean", measure, region, name, unit=unit)
                 yield part.mean(heading, _of(measure, region=region))
         for measure in arm.measures:
             heading = _heading(CORRELATION, measure, WHOLE_IMAGE, name)
             yield part.mean(heading, _of(CORRELATION, structure="", reduction=measure))
-            heading = _heading(DISTANCE, measure, WHOLE_IMAGE, name, unit="nat")
+            heading = _heading(DISTANCE, measure, WHOLE_IMAGE, name, unit=NAT)
             yield part.mean(heading, _of(DISTANCE, reduction=measure))
     yield from _ambiguous(arm)
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
-from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
 from plausible.evaluate import ReliabilityBins, uniform_calibration_error
 
 N_LEVELS = 200
+MAX_STEPS, TOLERANCE, SMALLEST = 100, 1e-10, 1e-300
 N_BINS = 20
 """Bins of the confidence, as published."""
 
@@ -106,16 +106,32 @@ def platt_fit(levels: UncertaintyLevels) -> PlattFit | None:
     high, low = (right + 1) / (right + 2), 1 / (levels.n - right + 2)
     hits, misses = levels.correct.astype(np.float64), (levels.count - levels.correct).astype(np.float64)
     target = hits * high + misses * low
-    scaled = levels.middles / levels.upper
+    told, x = np.array([1.0, 1.0]), levels.middles / levels.upper
+    for _ in range(MAX_STEPS):
+        told, change = _newton_step(told, x, levels.count.astype(np.float64), target)
+        if change < TOLERANCE:
+            break
+    return PlattFit(float(told[0]) / levels.upper, float(told[1]))
 
-    def loss(told: np.ndarray) -> tuple[float, np.ndarray]:
-        z = told[1] - told[0] * scaled
-        value = -(target @ log_expit(z) + (levels.count - target) @ log_expit(-z)) / levels.n
-        slope = (levels.count * expit(z) - target) / levels.n
-        return float(value), np.array([-slope @ scaled, slope.sum()])
 
-    found = minimize(loss, np.array([1.0, 1.0]), jac=True, method="BFGS")
-    return PlattFit(float(found.x[0]) / levels.upper, float(found.x[1]))
+def _newton_step(
+    told: Float64[np.ndarray, "2"], x: Float64[np.ndarray, " b"], count: Float64[np.ndarray, " b"], target: np.ndarray
+) -> tuple[Float64[np.ndarray, "2"], float]:
+    """Slope and intercept after a step of Newton, halved until the likelihood does not fall; and how far they went."""
+
+    def likelihood(told: Float64[np.ndarray, "2"]) -> float:
+        z = told[1] - told[0] * x
+        return float(target @ log_expit(z) + (count - target) @ log_expit(-z))
+
+    p = expit(told[1] - told[0] * x)
+    apart, spread = target - count * p, np.maximum(count * p * (1 - p), SMALLEST)
+    gradient = np.array([-(apart @ x), apart.sum()])
+    curvature = np.array([[spread @ (x * x), -(spread @ x)], [-(spread @ x), spread.sum()]])
+    step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]
+    before, size = likelihood(told), 1.0
+    while size > TOLERANCE and not likelihood(told + size * step) >= before:
+        size /= 2
+    return told + size * step, float(np.abs(size * step).max())
 
 
 def uncertainty_calibration_error(levels: UncertaintyLevels, fit: PlattFit) -> float:
@@ -137,19 +153,29 @@ def uncertainty_calibration_error(levels: UncertaintyLevels, fit: PlattFit) -> f
     return uniform_calibration_error(bins)
 
 
-def calibration_errors(familiar: Sequence[UncertaintyLevels], others: Sequence[UncertaintyLevels]) -> list[float]:
-    """Calibration error of every case, with a fit on the familiar cases: on all but itself for each of them.
+def calibration_errors(
+    levels: Sequence[UncertaintyLevels], *, familiar: Sequence[bool], patients: Sequence[str]
+) -> list[float]:
+    """Calibration error of every case, with a fit on the familiar cases of all other patients.
 
     Args:
-        familiar: cases that fits are made on.
-        others: cases that are only judged.
+        levels: of each case.
+        familiar: whether fits are made on it.
+        patients: who it is of; copies of one image are of one patient.
 
     Returns:
-        The errors of the familiar cases, then of the others; NaN where there is no case left to fit on.
+        One error per case; NaN where there is no case left to fit on.
     """
-    if not familiar:
-        return [math.nan] * len(others)
-    whole = familiar[0].merge(*familiar[1:])
-    fits = [platt_fit(whole.without(one)) for one in familiar] + [platt_fit(whole)] * len(others)
-    judged = zip((*familiar, *others), fits, strict=True)
+    own: dict[str, list[UncertaintyLevels]] = {}
+    for one, fitted, patient in zip(levels, familiar, patients, strict=True):
+        if fitted:
+            own.setdefault(patient, []).append(one)
+    if not own:
+        return [math.nan] * len(levels)
+    parts = {patient: first.merge(*rest) for patient, (first, *rest) in own.items()}
+    first, *rest = parts.values()
+    whole = first.merge(*rest)
+    fits = {patient: platt_fit(whole.without(part)) for patient, part in parts.items()}
+    of_all = platt_fit(whole)
+    judged = ((one, fits.get(patient, of_all)) for one, patient in zip(levels, patients, strict=True))
     return [uncertainty_calibration_error(one, fit) if fit else math.nan for one, fit in judged]

@@ -9,24 +9,19 @@ from plausible.evaluate import (
     ACQUISITION_SCORES,
     DETECTION_SCORES,
     RISK_COVERAGE_SCORES,
+    WEIGHTED_AREAS,
     acquisition,
     acquisition_gain,
-    area_under_risk_coverage,
     area_under_roc,
-    normalized_area_under_risk_coverage,
-    risk_coverage,
     weighted_acquisition_gain,
     weighted_aurc,
     weighted_auroc,
-    weighted_naurc,
 )
 from plausible.evaluate.detection import detection
 from plausible.evaluate.resampling import OfWeights
 from plausible.validate.arm import SETS, Arm, Heading, Line
 from plausible.validate.tasks import TASKS, VALUES
 
-AREAS = {area_under_risk_coverage: weighted_aurc, normalized_area_under_risk_coverage: weighted_naurc}
-"""Scores that have an interval, with what takes all its draws at once."""
 AGREEMENT = "mean_pairwise_dice"
 """What published comparisons found best for failures, and others are compared with."""
 
@@ -49,7 +44,7 @@ def out_of_distribution(arm: Arm) -> Iterator[Line | None]:
             if entry.function is area_under_roc:
                 yield arm.weighted(heading, weighted_auroc, found.suspicion, shifted)
             else:
-                yield arm.plain(heading, entry.function(cases))
+                yield arm.plain(heading, entry.function(cases), found.suspicion)
 
 
 @TASKS.add(unit="risk", higher_is="worse", source=VALUES)
@@ -65,16 +60,12 @@ def failure(arm: Arm) -> Iterator[Line | None]:
         for (measure, aggregation), found in part.uncertainties().items():
             if not np.isfinite(found.suspicion + risks).any():
                 continue
-            curve = risk_coverage(-found.suspicion, risks)
             for entry in RISK_COVERAGE_SCORES:
                 heading = Heading(
                     task="failure", score=entry.name, unit=entry.unit, higher_is=entry.higher_is, measure=measure,
                     aggregation=aggregation, cases=name,
                 )  # fmt: skip
-                if entry.function in AREAS:
-                    yield part.weighted(heading, AREAS[entry.function], -found.suspicion, risks)
-                else:
-                    yield part.plain(heading, entry.function(curve))
+                yield part.weighted(heading, WEIGHTED_AREAS[entry.name], -found.suspicion, risks)
 
 
 def _against_agreement(part: Arm, cases: str) -> Iterator[Line | None]:
@@ -118,4 +109,5 @@ def active_learning(arm: Arm) -> Iterator[Line | None]:
                 if entry.function is acquisition_gain:
                     yield part.weighted(heading, weighted_acquisition_gain, found.suspicion, risks)
                 else:
-                    yield part.plain(heading, entry.function(acquisition(found.suspicion, risks)))
+                    sent = acquisition(found.suspicion, risks)
+                    yield part.plain(heading, entry.function(sent), found.suspicion, risks)
