@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plausible.aggregate import MemberVolumes, agreement_rows, volume_rows
-from plausible.core import Case, InvalidInput, Members, Problem, Score, Study, collect, provenance
+from plausible.core import Case, Members, Problem, Score, Study, collect, provenance
 from plausible.core.problems import ProblemWarning
 from plausible.evaluate import (
     ambiguity_rows,
@@ -23,7 +23,7 @@ from plausible.io import hash_files
 from plausible.io.atomic import write_json
 from plausible.measure import default_slab_voxels
 from plausible.runs.evaluation import EvaluatedCase
-from plausible.runs.layout import EVALUATION_JSON, read_json, relative, told
+from plausible.runs.layout import EVALUATION_JSON, made_before, relative, told
 from plausible.runs.settings import EvaluateSettings
 from plausible.runs.walk import OnCase, Walked, walk_cases
 
@@ -71,21 +71,13 @@ def _evaluate(case: Case, output: Path, *, settings: EvaluateSettings, overwrite
     path = output / case.subject / EVALUATION_JSON
     chosen = asdict(settings)
     made = provenance(f"evaluate {told(chosen)}", settings=chosen, inputs=hash_files(case.files))
-    if not overwrite and _key(path) == made.key:
+    if not overwrite and made_before(path, made.key):
         return False
     raters = case.raters()
     assert raters is not None, f"{case.subject} was chosen for its reference"
     found = _scored(case, case.members(), raters, settings, made.to_dict(), output)
     write_json(path, found.to_dict())
     return True
-
-
-def _key(path: Path) -> str:
-    """Key of the evaluation that is there; empty if there is none, or a damaged one, which is made again."""
-    try:
-        return str((read_json(path) or {})["provenance"]["key"])
-    except (InvalidInput, KeyError, TypeError):
-        return ""
 
 
 def _scored(

@@ -133,6 +133,15 @@ def read_failure(folder: Path) -> tuple[str, Problem] | None:
     return str(stage), Problem(**{key: value for key, value in content.items() if key not in ("title", "url")})
 
 
+def made_before(path: Path, key: str) -> dict[str, Any] | None:
+    """Content of a file whose provenance has this key; None if there is none, another, or a damaged one."""
+    try:
+        content = read_json(path) or {}
+        return content if content["provenance"]["key"] == key else None
+    except (InvalidInput, KeyError, TypeError):
+        return None
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """Content of a file that a run wrote; None where it is not there.
 

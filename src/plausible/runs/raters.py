@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from plausible.io.rater_datasets import Marks, RaterCase, RaterDataset
 from plausible.io.rows import write_table
 from plausible.report.raters import RatersReport, rater_charts, raters_page
 from plausible.runs.evaluation import row_from_dict
-from plausible.runs.layout import FAILURES, SCORES, make_folder, read_json
+from plausible.runs.layout import FAILURES, SCORES, made_before, make_folder
+from plausible.runs.walk import OnCase
 
 CASE, RESULT, SUMMARY, PAGE = "raters.json", "raters.json", "summary.csv", "raters.html"
 BETWEEN = "between raters"
@@ -86,7 +87,7 @@ def compare_raters(
     settings: RatersSettings | None = None,
     patients: Mapping[str, str] | None = None,
     seed: int = 0,
-    on_case: Any = None,
+    on_case: OnCase | None = None,
 ) -> RatersCompared:
     """Compare the raters of every case and summarise over patients.
 
@@ -126,11 +127,8 @@ def compare_raters(
 def _rows_of(case: RaterCase, path: Path, settings: RatersSettings) -> tuple[list[Score], bool]:
     told = {key: value for key, value in asdict(settings).items() if key != "resamples"}
     made = provenance("raters", settings={**told, "told": case.told}, inputs=hash_files(case.files))
-    try:
-        known = read_json(path) or {}
-    except InvalidInput:
-        known = {}
-    if known.get("provenance", {}).get("key") == made.key:
+    known = made_before(path, made.key)
+    if known:
         return [row_from_dict(row) for row in known["rows"]], True
     grid, drawn = case.load()
     rows = [row for members in structures_of(grid, drawn, case.subject, margin_mm=settings.margin_mm)

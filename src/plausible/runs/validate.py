@@ -21,7 +21,7 @@ from plausible.io import hash_files
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.validation import ValidationReport, charts, validation_page
-from plausible.runs.layout import make_folder, read_json
+from plausible.runs.layout import made_before, make_folder
 from plausible.runs.validation_case import CaseValues, case_values
 from plausible.runs.validation_data import HeldOut, PreparedData, prepare_data
 from plausible.runs.validation_models import Progress, model_key, predicted, train_model
@@ -136,8 +136,8 @@ def _values(study: ValidationStudy, data: PreparedData, one: HeldOut, case: Case
         )
     told = {**asdict(study.case_settings), "classes": asdict(data.classes)}
     made = provenance("validate", settings=told, inputs=hash_files({**one.files, **case.files}))
-    known = _known(path)
-    if known.get("provenance", {}).get("key") == made.key:
+    known = made_before(path, made.key)
+    if known:
         return CaseValues.from_dict(known)
     values = case_values(case.members(), one.raters(data.classes), study.case_settings, subject=one.subject)
     write_json(path, {"subject": one.subject, **values.to_dict(), "provenance": made.to_dict()})
@@ -152,20 +152,12 @@ def _table(study: ValidationStudy, arm: Arm, output: Path, *, key: str) -> list[
     levels = [[(name, one.count.tolist(), one.correct.tolist()) for name, one in c.levels.items()] for c in arm.cases]
     made = content_key([plausible.__version__, study.tasks, study.seed, study.resamples, study.measures, rows, levels])
     path = output / "tables" / arm.data / f"{arm.model}-{key}.json"
-    known = _known(path)
-    if known.get("key") == made:
+    known = made_before(path, made)
+    if known:
         return [_line(told) for told in known["lines"]]
     lines = [line for name in study.tasks for line in lines_of(TASKS[name].function(arm))]
-    write_json(path, {"key": made, "lines": [_plain(line) for line in lines]})
+    write_json(path, {"provenance": {"key": made}, "lines": [_plain(line) for line in lines]})
     return lines
-
-
-def _known(path: Path) -> dict[str, Any]:
-    """What was written there before; nothing if there is nothing, or a damaged file, which is made again."""
-    try:
-        return read_json(path) or {}
-    except InvalidInput:
-        return {}
 
 
 def _plain(line: Line) -> dict[str, Any]:
