@@ -5,15 +5,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from plausible.core import InvalidInput
+from plausible.core import InvalidInput, Member, MemberInfo
 from plausible.io.raw_dataset import raters_of
 from plausible.runs.simulate import SimulateSettings, simulate_dataset
 from plausible.runs.validate import validate_study
 from plausible.runs.validation_data import prepare_data
 from plausible.runs.validation_models import train_model, training_folder
 from plausible.runs.validation_toml import ToldTraining, read_validation_study
+from plausible.simulate.toy import CLASSES
 from plausible.validate import TASKS
 from tests.cli.program import contents, run, told
 
@@ -51,10 +53,10 @@ def validated(made):
     return validate_study(study, made / "out"), made / "out"
 
 
-def values(done, **wanted):
+def values(done, what="value", **wanted):
     found = [line for line in done.lines if all(getattr(line, key) == value for key, value in wanted.items())]
     assert len(found) == 1, found
-    return found[0].value
+    return getattr(found[0], what)
 
 
 def test_every_task_has_lines_and_nothing_failed(validated):
@@ -261,6 +263,52 @@ def test_figures_are_drawn_whatever_the_first_aggregation_is_called(made, tmp_pa
     (tmp_path / "out" / "plots" / "old.svg").write_text("of another study", encoding="utf-8")
     validate_study(read_validation_study(made / "first.toml"), tmp_path / "out")
     assert not (tmp_path / "out" / "plots" / "old.svg").exists()
+
+
+class Threshold:
+    """A model of two members that call bright what is above one half, and a bit less."""
+
+    classes, channels, ensemble = CLASSES, ("intensity",), "two thresholds"
+    infos = (MemberInfo(id="member_0"), MemberInfo(id="member_1"))
+
+    def identity(self, member):
+        return {"threshold": member}
+
+    def predict(self, image, chosen, *, subject=""):
+        for number in chosen:
+            bright = (image.values[0] > 0.5 - 0.1 * number).astype(np.float32)
+            yield Member(np.stack([1 - bright, bright]), image.geometry, self.classes, self.infos[number])
+
+
+def test_one_unreadable_image_drops_itself_only(made, tmp_path, monkeypatch):
+    shutil.copytree(made / "toy", tmp_path / "toy")
+    (tmp_path / "toy" / "imagesTs" / "iid_sharp_000_0000.nii.gz").write_bytes(b"no image")
+    text = STUDY.replace('artefacts = ["blur"]\n', "").replace('members = "members"', 'model = "toy"')
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr("plausible.runs.validation_models.open_model", lambda *_, **__: Threshold())
+    done = validate_study(read_validation_study(tmp_path / "study.toml"), tmp_path / "out")
+    assert [(problem.code, problem.subject) for problem in done.failures] == [("E305", "iid_sharp_000")]
+    n_images = len(list((made / "toy" / "imagesTs").iterdir()))
+    assert values(done, "n", task="segmentation", score="dice", cases="all") == n_images - 1
+
+
+def test_more_networks_than_a_model_of_another_tool_tells_are_refused(made, tmp_path, monkeypatch):
+    text = STUDY.replace('members = "members"', f'model = "{made / "toy"}"\nnetworks = 1')
+    (made / "networks.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr("plausible.runs.validation_models.open_model", lambda *_, **__: Threshold())
+    done = validate_study(read_validation_study(made / "networks.toml"), tmp_path / "out")
+    assert [problem.code for problem in done.failures] == ["E110"]
+
+
+def test_a_map_keeps_its_unit_and_only_entropies_are_as_far_from_an_entropy(made, tmp_path):
+    text = STUDY.replace("resamples = 30", 'resamples = 30\nmeasures = ["variance", "predictive_entropy"]')
+    (made / "units.toml").write_text(text, encoding="utf-8")
+    done = validate_study(read_validation_study(made / "units.toml"), tmp_path / "out")
+    found = [line for line in done.lines if line.task == "separation"]
+    assert {line.unit for line in found if line.score == "mean" and line.measure == "variance"} == {"1"}
+    assert {line.unit for line in found if line.score == "mean" and line.measure == "predictive_entropy"} == {"nat"}
+    apart = {line.measure for line in found if line.score == "distance_from_rater_entropy"}
+    assert apart == {"predictive_entropy"}
 
 
 def test_the_study_of_the_toy_cases_can_be_read():
