@@ -40,7 +40,7 @@ tests: .venv/installed-dev browser
 	@touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[train,calibrate]' --group dev --group docs
+	$(INSTALL) --editable '.[train,calibrate,dicom,codecs]' --group dev --group docs
 	@touch $@ .venv/installed
 
 # Pages are tested in Debian's chromium. Without it, or without the right to install it, those tests are skipped.

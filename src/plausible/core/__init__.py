@@ -4,6 +4,8 @@ from plausible.core.catalogue import Catalogue, Entry
 from plausible.core.checks import as_probabilities, check_labels, check_probabilities, check_range
 from plausible.core.classes import Classes
 from plausible.core.collect import Accumulates, Collected, Statistic, collect, join, slabs, walk
+from plausible.core.contours import Contours, Loop, LoopKind
+from plausible.core.dose import Dose, DoseKind
 from plausible.core.geometry import Geometry
 from plausible.core.maps import LabelMap, ScalarMap
 from plausible.core.members import (
@@ -38,13 +40,18 @@ __all__ = [
     "Catalogue",
     "Classes",
     "Collected",
+    "Contours",
     "Direction",
+    "Dose",
+    "DoseKind",
     "Entry",
     "Geometry",
     "Image",
     "InvalidInput",
     "LabelMap",
     "LabelSource",
+    "Loop",
+    "LoopKind",
     "Member",
     "MemberInfo",
     "MemberSource",

@@ -1,0 +1,1 @@
+"""DICOM in and out (extra `dicom`): image series, RTSTRUCT, RTDOSE, SEG, parametric maps."""
