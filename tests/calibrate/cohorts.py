@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plausible.calibrate import LossCurve, MarginCurve, SampleSetCurve, log_odds_grid
+from plausible.calibrate import DvhCurve, LossCurve, MarginCurve, SampleSetCurve, log_odds_grid
 from plausible.core import Classes, Geometry, Members, Score
 
 WHO = {"population": "made-up patients", "date": "2026-03-02"}
@@ -75,3 +75,22 @@ def two_members(subject: str) -> Members:
     geometry, liver = Geometry((2, 3, 4), np.eye(4)), Classes.overlapping_of({"liver": (1,)})
     arrays = [np.full((1, 2, 3, 4), p, np.float32) for p in (0.3, 0.4)]
     return Members.from_arrays(arrays, geometry=geometry, classes=liver, subject=subject)
+
+
+DOSES = np.arange(0, 71.0)
+
+
+def dvh_curves(
+    shifts_gy: Sequence[float], *, subjects: Sequence[str] = (), doses_gy: np.ndarray = DOSES, spread: float = 0.05
+) -> list[DvhCurve]:
+    """Curves that fall linearly from 20 to 60 Gy; the true one is shifted by so many Gy. NaN: no true structure."""
+    names = subjects or [f"p{n:04}" for n in range(len(shifts_gy))]
+
+    def falling(shift: float) -> np.ndarray:
+        return np.clip((60 + shift - doses_gy) / 40, 0, 1)
+
+    spreads = np.full(len(doses_gy), spread)
+    return [
+        DvhCurve(name, "liver", doses_gy, falling(0.0), spreads, falling(shift))
+        for name, shift in zip(names, shifts_gy, strict=True)
+    ]

@@ -13,6 +13,8 @@ from plausible.calibrate import (
     Calibration,
     fit_by_group,
     fit_by_structure,
+    fit_constraint_pass,
+    fit_dvh_band,
     fit_failure_flag,
     fit_interval,
     fit_lamp,
@@ -30,13 +32,14 @@ from plausible.calibrate import (
 )
 from plausible.core import InvalidInput
 
-from .cohorts import WHO, loss_curves, margin_curves, row, rows, sample_set_curves, two_members
+from .cohorts import WHO, dvh_curves, loss_curves, margin_curves, row, rows, sample_set_curves, two_members
 
 N = 60
 RNG = np.random.default_rng(0)
 VALUES = RNG.gamma(2, size=N) + 5
 TRUE = rows(VALUES + RNG.normal(size=N), "reference_volume")
 PREDICTED = rows(VALUES)
+SPREADS = rows(np.ones(N), "volume_sd")
 QUALITY = rows(1 - VALUES / 60, "dice", unit="1", higher_is="better")
 AGREEMENT = rows(1 - VALUES / 50, "pairwise_dice", unit="1", higher_is="better")
 GRID = np.array([0.0, 0.25, 0.5, 0.75, 1.0, np.inf])
@@ -145,6 +148,16 @@ EXAMPLES = {
         partial(fit_novelty, alpha=0.1, **WHO),
         ([PREDICTED, AGREEMENT],),
         lambda r, s: r.apply([row(7.0, subject=s), row(0.8, "pairwise_dice", subject=s)]),
+    ),
+    "fit_dvh_band": Example(
+        partial(fit_dvh_band, alpha=0.1, spread_floor=0.01, **WHO),
+        (dvh_curves(RNG.normal(size=N)),),
+        lambda r, s: r.apply(dvh_curves([0.0], subjects=[s])[0]).high.tolist(),
+    ),
+    "fit_constraint_pass": Example(
+        partial(fit_constraint_pass, operator="<=", limit=9.0, alpha=0.1, spread_floor=0.1, **WHO),
+        (PREDICTED, SPREADS, TRUE),
+        lambda r, s: r.apply(row(7.0, subject=s), row(1.0, "volume_sd", subject=s)),
     ),
 }  # fmt: skip
 NEVER_TOO_FEW = {"fit_lamp"}  # its p-values are right for any n; few patients only make it blind

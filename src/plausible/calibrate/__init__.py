@@ -1,7 +1,9 @@
 """Promises that hold for new patients: conformal prediction, risk control, failure flags, and a lamp over them all."""
 
 from plausible.calibrate.bounds import ScoreBound, fit_score_bound
+from plausible.calibrate.constraint_pass import ConstraintPass, Operator, PassDecision, fit_constraint_pass
 from plausible.calibrate.counts import ThresholdCounts, log_odds_grid, threshold_counts
+from plausible.calibrate.dvh_band import DvhBand, DvhBandOfPatient, DvhCurve, fit_dvh_band
 from plausible.calibrate.failure import (
     COVERAGES,
     FailureFlag,
@@ -91,7 +93,11 @@ __all__ = [
     "Absent",
     "CalibratedInterval",
     "Calibration",
+    "ConstraintPass",
     "Correction",
+    "DvhBand",
+    "DvhBandOfPatient",
+    "DvhCurve",
     "ExchangeabilityLamp",
     "FailureFlag",
     "FiducioTransform",
@@ -108,6 +114,8 @@ __all__ = [
     "MemberModes",
     "Novelty",
     "NoveltyReading",
+    "Operator",
+    "PassDecision",
     "PlausibleSet",
     "ProbabilityCalibrator",
     "QualityPrediction",
@@ -141,6 +149,8 @@ __all__ = [
     "false_positive_rate",
     "fit_by_group",
     "fit_by_structure",
+    "fit_constraint_pass",
+    "fit_dvh_band",
     "fit_failure_flag",
     "fit_fiducio",
     "fit_interval",
