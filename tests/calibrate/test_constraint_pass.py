@@ -79,3 +79,9 @@ def test_what_does_not_fit_is_refused():
     record = fit(np.full(29, 30.0), np.ones(29), np.full(29, 30.0))
     with pytest.raises(ValueError, match="calibrated for"):
         record.apply(row(30.0, "D2%[Gy]", structure="SpinalCord", unit="Gy"), row(1.0, "sd"))
+
+
+@pytest.mark.parametrize(("operator", "violated"), [("<", 29), ("<=", 0), (">", 29), (">=", 0)])
+def test_a_value_on_the_limit_violates_the_strict_operators_only(operator, violated):
+    record = fit(np.full(29, 45.0), np.ones(29), np.full(29, 45.0), operator=operator)
+    assert record.violated == violated

@@ -28,7 +28,8 @@ from plausible.calibrate.patients import Patients, of_rows
 from plausible.calibrate.rank import check_level, too_few
 from plausible.core import Score
 
-Operator: TypeAlias = Literal["<=", ">="]
+Operator: TypeAlias = Literal["<", "<=", ">", ">="]
+"""What must hold between a metric and its limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class ConstraintPass(Calibration):
     Attributes:
         measure: the dose metric, e.g. "D0.03cc[Gy]".
         unit: its unit.
-        operator: "<=" for an upper limit, ">=" for a lower one.
+        operator: "<" or "<=" for an upper limit, ">" or ">=" for a lower one.
         limit: in `unit`.
         caution: spreads that must lie between the predicted value and the limit; infinite lets nothing pass.
         spread_floor: smallest spread that is used, in `unit`.
@@ -110,7 +111,7 @@ def fit_constraint_pass(
         predictions: the metric as predicted for each calibration patient.
         spreads: its standard deviation between the members.
         references: the metric of the true structure.
-        operator: "<=" for an upper limit, ">=" for a lower one.
+        operator: "<" or "<=" for an upper limit, ">" or ">=" for a lower one.
         limit: in the unit of the rows.
         alpha: share of patients whose violation may be missed.
         spread_floor: smallest spread that is used, above 0; decided without the calibration patients.
@@ -171,11 +172,12 @@ def _smallest_caution(dangerous: Float[np.ndarray, " v"], allowed: int) -> float
 
 
 def _violated(values: Float[np.ndarray, " s"], limit: float, operator: Operator) -> Bool[np.ndarray, " s"]:
-    return values > limit if operator == "<=" else values < limit
+    broken = {"<": values >= limit, "<=": values > limit, ">": values <= limit, ">=": values < limit}
+    return broken[operator]
 
 
 def _margins(
     predicted: Float[np.ndarray, " s"], spread: Float[np.ndarray, " s"], limit: float, operator: Operator, floor: float
 ) -> Float[np.ndarray, " s"]:
-    sign = 1.0 if operator == "<=" else -1.0
+    sign = 1.0 if operator in ("<", "<=") else -1.0
     return sign * (limit - predicted) / np.maximum(spread, floor)
