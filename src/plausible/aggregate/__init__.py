@@ -56,6 +56,7 @@ from plausible.aggregate.lesions import (
 from plausible.aggregate.maps import aggregate_maps
 from plausible.aggregate.meta import MetaAggregator, fit_meta_aggregator
 from plausible.aggregate.mixture import GaussianMixture, fit_mixture
+from plausible.aggregate.outlines import Outlines, class_outlines, mask_outlines, probability_outlines
 from plausible.aggregate.patches import PATCH_MM, PatchSums, patch_sums, patch_voxels
 from plausible.aggregate.pooling import (
     POOLS,
@@ -97,6 +98,7 @@ from plausible.aggregate.surfaces import (
     pairwise_surface_dice,
 )
 from plausible.aggregate.thresholds import MapHistogram, background_share, threshold_of_validation
+from plausible.aggregate.tracing import SOFT_LEVELS, Level, levels_of
 from plausible.aggregate.volumes import (
     VOLUME_SCORES,
     MemberVolumes,
@@ -124,6 +126,7 @@ __all__ = [
     "POOLS",
     "REDUCTIONS",
     "REGIONS",
+    "SOFT_LEVELS",
     "SURFACE_AGREEMENT_SCORES",
     "VOLUME_SCORES",
     "AggregationSettings",
@@ -135,10 +138,12 @@ __all__ = [
     "DistanceValues",
     "GaussianMixture",
     "LesionMatches",
+    "Level",
     "MapHistogram",
     "MaskStack",
     "MemberVolumes",
     "MetaAggregator",
+    "Outlines",
     "PairwiseOverlap",
     "PairwiseSurfaceDice",
     "PatchSums",
@@ -160,6 +165,7 @@ __all__ = [
     "check_connectivity",
     "choose_by_bayes_risk",
     "chosen_reductions",
+    "class_outlines",
     "connected_components",
     "consensus_overlap",
     "consensus_rows",
@@ -182,11 +188,13 @@ __all__ = [
     "lesion_rows",
     "lesion_structural_uncertainty",
     "lesion_structural_uncertainty_union",
+    "levels_of",
     "linear_pool",
     "logarithmic_pool",
     "lowest_pairwise_dice",
     "lowest_pairwise_surface_dice",
     "majority_vote",
+    "mask_outlines",
     "mean_pairwise_dice",
     "mean_pairwise_surface_dice",
     "medoid",
@@ -203,6 +211,7 @@ __all__ = [
     "predicted_structure",
     "predicted_structure_uncertainty",
     "predicted_structure_uncertainty_dice",
+    "probability_outlines",
     "probability_volume",
     "regions_of",
     "shape_based_average",

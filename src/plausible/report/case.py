@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from plausible.aggregate.tracing import levels_of
 from plausible.core import Image, LabelMap, ScalarMap
 from plausible.report.case_panels import CASE_PANELS, CaseView, colours_of, worst_slices
-from plausible.report.contours import levels_of
 from plausible.report.model import CaseReport
 from plausible.report.page import render
 from plausible.report.slices import PLANS, SliceSource, size_estimate, slice_source, viewer_data

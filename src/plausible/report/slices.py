@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from plausible.aggregate.tracing import Level, mask_contours, probability_contours
 from plausible.core import Image, LabelMap, ScalarMap
-from plausible.report.contours import Level, mask_contours, probability_contours, svg_path
+from plausible.report.contours import svg_path
 from plausible.report.pictures import Overlay, Window, grey_picture, overlay_picture, overlays_of, windows_of
 from plausible.report.plane import AxialView
 

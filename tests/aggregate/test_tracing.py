@@ -4,7 +4,16 @@ import re
 import numpy as np
 import pytest
 
-from plausible.report.contours import SOFT_LEVELS, levels_of, mask_contours, probability_contours, simplify, svg_path
+from plausible.aggregate.tracing import (
+    SOFT_LEVELS,
+    levels_of,
+    mask_contours,
+    probability_contours,
+    signed_area,
+    simplify,
+    simplify_keeping_area,
+)
+from plausible.report.contours import svg_path
 
 
 def area(lines) -> float:
@@ -95,3 +104,62 @@ def test_path_is_closed_relative_and_in_steps() -> None:
     assert re.fullmatch(
         r"(M\d+ \d+l(-?\d+ -?\d+ ?)+z)+", svg_path(probability_contours(soft_disc(9), SOFT_LEVELS)[0], precision=10)
     )
+
+
+def test_simplified_lines_keep_their_area_and_stay_close() -> None:
+    turns = np.linspace(0, 2 * np.pi, 400)
+    circle = np.stack([12 * np.cos(turns), 7 * np.sin(turns)], axis=1)
+    kept = simplify_keeping_area(circle, tolerance=0.1)
+    assert len(kept) < 40
+    assert signed_area(kept) == pytest.approx(signed_area(circle[:-1]), rel=1e-4)
+    assert signed_area(circle[:-1]) == pytest.approx(math.pi * 12 * 7, rel=1e-3), "anticlockwise is above 0"
+    assert np.hypot(kept[:, 0] / 12, kept[:, 1] / 7).max() < 1 + 0.1 / 7
+
+
+def test_less_than_a_triangle_is_left_out() -> None:
+    speck = np.array([[0.0, 0.0], [0.05, 0.0], [0.05, 0.05], [0.0, 0.0]])
+    assert len(simplify_keeping_area(speck, tolerance=0.1)) == 0
+
+
+ERRORS = {  # smallest radius in voxels: median and worst error of the area in %, at any level
+    10: (0.2, 0.4),
+    6: (0.5, 1.0),
+    3: (1.6, 3.0),
+    2: (4.3, 6.0),
+}
+
+
+def random_ellipse(rng: np.random.Generator):
+    """A soft ellipse with a logistic edge, stored as uint16, and its exact area and mean radius at a probability."""
+    centre, width, ratio, angle = (
+        40 + rng.uniform(-0.5, 0.5, 2),
+        rng.uniform(0.4, 1.5),
+        rng.uniform(0.6, 1),
+        rng.uniform(0, np.pi),
+    )
+    radius = rng.uniform(2.5, 28)
+    y, x = np.mgrid[:81, :81] + 0.5 - centre[:, None, None]
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    p = 1 / (1 + np.exp((np.hypot(along, across / ratio) - radius) / width))
+
+    def exact(threshold: float) -> tuple[float, float]:
+        a = max(radius - width * math.log(threshold / (1 - threshold)), 0)
+        return math.pi * a * a * ratio, a * math.sqrt(ratio)
+
+    return (np.rint(p * 65535) / 65535).astype(np.float32), exact
+
+
+def test_areas_are_within_the_stated_error_at_every_radius_and_level() -> None:
+    rng = np.random.default_rng(0)
+    found: dict[int, list[float]] = {low: [] for low in ERRORS}
+    for _ in range(150):
+        p, exact = random_ellipse(rng)
+        for level, lines in zip(SOFT_LEVELS, probability_contours(p, SOFT_LEVELS), strict=True):
+            area_px, radius_px = exact(level.threshold)
+            kept = [simplify_keeping_area(line, tolerance=0.1) for line in lines]
+            if radius_px >= 2:
+                error = abs(sum(signed_area(one) for one in kept if len(one)) / area_px - 1)
+                found[max(low for low in ERRORS if low <= radius_px)].append(100 * error)
+    for low, (median, worst) in ERRORS.items():
+        assert len(found[low]) >= 10
+        assert (np.median(found[low]) <= median, max(found[low]) <= worst) == (True, True), (low, max(found[low]))
