@@ -155,7 +155,8 @@ def fit_dvh_band(
     if not spread_floor > 0:
         raise ValueError(f"spread_floor must be above 0, got {spread_floor}")
     patients = settle(_deviations(curves, spread_floor), absent="exclude", covered=np.nan, missed=np.nan)
-    below, above = tail_distances(*patients.values, alpha, tails=tails, if_infeasible=if_infeasible)
+    lower, upper = patients.values
+    below, above = tail_distances(lower, upper, alpha, tails=tails, if_infeasible=if_infeasible)
     structure = curves[0].structure
     return DvhBand(
         guarantee=patients.promise(
