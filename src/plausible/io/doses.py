@@ -1,0 +1,150 @@
+"""Doses beside cases: one per case, as NIfTI in Gy (`CASE.nii.gz`) or as DICOM RTDOSE (`CASE.dcm`, or a folder CASE).
+
+A dose has a grid of its own, which is rarely that of the image; nothing is resampled here.
+"""
+
+import warnings
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from plausible.core import Dose, Geometry, InvalidInput, Problem
+from plausible.core.problems import ProblemWarning, locating
+from plausible.io.nifti import ENDINGS, read_nifti, stem
+
+DICOM_ENDINGS = (".dcm", ".DCM")
+LARGEST_GY = 200.0
+"""Hotter than any plan in Gy: such values are cGy, nearly always."""
+
+
+def find_doses(folder: Path) -> dict[str, Path]:
+    """Dose of each subject, by the name of its file (without a channel suffix _0000) or of its folder of RTDOSE files.
+
+    Raises:
+        InvalidInput: E632, the folder is not there, or holds no dose.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        if path.name.startswith("."):
+            continue
+        if path.name.endswith(ENDINGS):
+            found[stem(path).removesuffix("_0000")] = path
+        elif path.name.endswith(DICOM_ENDINGS):
+            found[path.stem] = path
+        elif path.is_dir() and _dicoms(path):
+            found[path.name] = path
+    if not found:
+        raise InvalidInput(
+            Problem(
+                code="E632",
+                file=folder.name,
+                found="no dose" if folder.is_dir() else "no such folder",
+                expected="CASE.nii.gz in Gy, CASE.dcm (RTDOSE), or a folder CASE with RTDOSE files",
+                fix="give the folder of the doses with --dose",
+            )
+        )
+    return found
+
+
+def dose_files(path: Path) -> list[Path]:
+    """Files that a dose is read from."""
+    return _dicoms(path) if path.is_dir() else [path]
+
+
+def read_dose(path: Path, *, subject: str = "") -> Dose:
+    """Read a dose in Gy, on its own grid. Values that look like cGy are warned of (E633), not changed.
+
+    Raises:
+        InvalidInput: E632, not three axes, values below 0, not finite, or 0 everywhere; E305 or E204, as `read_nifti`;
+            what the reader of RTDOSE finds.
+    """
+    with locating(subject=subject, file=path.name):
+        dose = _read_rtdose(path) if path.is_dir() or path.name.endswith(DICOM_ENDINGS) else _read_nifti(path)
+        if fault := _fault(dose.dose_gy):
+            raise InvalidInput(
+                Problem(
+                    code="E632",
+                    found=fault,
+                    expected="dose in Gy at every voxel: three axes, finite, at least 0, and above 0 somewhere",
+                    fix="export the dose again",
+                )
+            )
+    _warn_of_unit(dose, path, subject)
+    return dose
+
+
+def check_overlap(dose: Dose, geometry: Geometry, *, subject: str = "", file: str = "") -> None:
+    """Refuse a dose whose grid does not meet the image's.
+
+    Raises:
+        InvalidInput: E634, with the boxes of both.
+    """
+    low, high = _box(dose.geometry)
+    other_low, other_high = _box(geometry)
+    if (np.minimum(high, other_high) - np.maximum(low, other_low) > 0).all():
+        return
+    raise InvalidInput(
+        Problem(
+            code="E634",
+            subject=subject,
+            file=file,
+            found=f"dose from {_mm(low)} to {_mm(high)} mm, structures from {_mm(other_low)} to {_mm(other_high)} mm",
+            expected="a dose that covers the structures, in the same world coordinates",
+            fix="check that dose and image are of one patient and one frame of reference; export the dose again",
+        )
+    )
+
+
+def _read_nifti(path: Path) -> Dose:
+    values, geometry = read_nifti(path)
+    if values.ndim != 3:
+        raise InvalidInput(
+            Problem(code="E632", found=f"{values.ndim} axes", expected="three axes", fix="give one dose per file")
+        )
+    return Dose(np.ascontiguousarray(values, dtype=np.float32), geometry)
+
+
+def _read_rtdose(path: Path) -> Dose:
+    from plausible.io.dicom import read_rtdose
+
+    files = dose_files(path)
+    return read_rtdose(files[0] if len(files) == 1 else files)
+
+
+def _dicoms(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*")) if path.name.endswith(DICOM_ENDINGS)]
+
+
+def _fault(dose_gy: np.ndarray) -> str:
+    if not np.isfinite(dose_gy).all():
+        return f"{int(np.count_nonzero(~np.isfinite(dose_gy)))} voxels that are NaN or infinite"
+    if dose_gy.min() < 0:
+        return f"{int(np.count_nonzero(dose_gy < 0))} voxels below 0, down to {float(dose_gy.min()):.4g}"
+    return "" if dose_gy.max() > 0 else "0 everywhere"
+
+
+def _warn_of_unit(dose: Dose, path: Path, subject: str) -> None:
+    hottest = float(dose.dose_gy.max())
+    if hottest > LARGEST_GY:
+        problem = Problem(
+            code="E633",
+            subject=subject,
+            file=path.name,
+            severity="warning",
+            found=f"a maximum of {hottest:.4g}",
+            expected=f"Gy, at most about {LARGEST_GY:g}; these look like cGy",
+            fix="divide the dose by 100 and write it again, if it is in cGy",
+        )
+        warnings.warn(ProblemWarning(problem), stacklevel=3)
+
+
+def _box(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest world coordinates of the outer corners of a grid."""
+    ends = [(-0.5, n - 0.5) for n in geometry.shape]
+    corners = np.array([[*corner, 1.0] for corner in product(*ends)]) @ geometry.affine.T
+    return corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
+
+
+def _mm(point: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.0f}" for value in point) + ")"
