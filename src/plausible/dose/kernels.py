@@ -1,0 +1,242 @@
+"""What runs once per edge, cell and voxel of a dose-volume histogram, compiled.
+
+Import this module where it is needed, not before: it loads numba. Kernels run in one thread and release Python's lock.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import float32, float64, int64, njit, types, void
+
+from plausible.aggregate.hard_kernels import compiled
+
+DOSE = types.Array(float32, 3, "C", readonly=True)
+MATRIX = types.Array(float64, 2, "C", readonly=True)
+POINTS = types.Array(float64, 2, "C", readonly=True)
+VALUES = types.Array(float64, 1, "C", readonly=True)
+
+
+@njit(inline="always")
+def _within(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
+
+
+@njit(inline="always")
+def _add_piece(line: Any, left: float, right: float, height: float, n_columns: int) -> None:
+    """Spread one row's piece of an edge over the columns it crosses."""
+    if right < left:
+        left, right = right, left
+    first, last = math.floor(left), math.floor(right)
+    width = right - left
+    for column in range(first, last + 1):
+        start, stop = max(left, float(column)), min(right, float(column + 1))
+        part = height if first == last else height * (stop - start) / width
+        beyond = column + 1 - 0.5 * (start + stop)  # share of the pixel to the right of the piece
+        if 0 <= column < n_columns:
+            line[column] += part * beyond
+        if 0 <= column + 1 < n_columns:
+            line[column + 1] += part * (1 - beyond)
+
+
+@compiled(void(POINTS, float64[:, ::1]))
+def add_outline(points: Any, share: Any) -> None:
+    """Add a closed outline's signed crossings to the pixels it touches; pixel (a, b) covers [a, a + 1) × [b, b + 1).
+
+    The running sum along the last axis is the signed area of every pixel inside the outline. Each edge is cut where it
+    crosses from one pixel into the next, so that the area beside a piece is that of a trapezium.
+    """
+    n_rows, n_columns = share.shape
+    for n in range(points.shape[0]):
+        y0, x0 = points[n - 1, 0], points[n - 1, 1]
+        y1, x1 = points[n, 0], points[n, 1]
+        if y0 == y1:
+            continue
+        sign = 1.0 if y1 > y0 else -1.0
+        if y1 < y0:
+            y0, x0, y1, x1 = y1, x1, y0, x0
+        slope = (x1 - x0) / (y1 - y0)
+        for row in range(max(math.floor(y0), 0), min(math.ceil(y1), n_rows)):
+            top, bottom = max(y0, float(row)), min(y1, float(row + 1))
+            left, right = x0 + (top - y0) * slope, x0 + (bottom - y0) * slope
+            _add_piece(share[row], left, right, sign * (bottom - top), n_columns)
+
+
+@compiled(void(float64[:, ::1]))
+def sum_rows(share: Any) -> None:
+    """Turn crossings into covered shares from 0 to 1, whichever way the outline runs."""
+    for row in range(share.shape[0]):
+        covered = 0.0
+        for column in range(share.shape[1]):
+            covered += share[row, column]
+            share[row, column] = min(abs(covered), 1.0)
+            if share[row, column] < 1e-12:
+                share[row, column] = 0.0
+
+
+@njit(inline="always")
+def _axis(value: float, size: int) -> Any:
+    inside = min(max(value, 0.0), size - 1.0)
+    low = min(int(inside), max(size - 2, 0))
+    return low, min(low + 1, size - 1), inside - low
+
+
+@njit(inline="always")
+def _trilinear(dose: Any, x: float, y: float, z: float) -> float:
+    """Dose at a point in voxels of the grid; beyond the outermost centres that of the nearest. Exact on a constant."""
+    i, i1, a = _axis(x, dose.shape[0])
+    j, j1, b = _axis(y, dose.shape[1])
+    k, k1, c = _axis(z, dose.shape[2])
+    d00 = dose[i, j, k] + c * (np.float64(dose[i, j, k1]) - dose[i, j, k])
+    d01 = dose[i, j1, k] + c * (np.float64(dose[i, j1, k1]) - dose[i, j1, k])
+    d10 = dose[i1, j, k] + c * (np.float64(dose[i1, j, k1]) - dose[i1, j, k])
+    d11 = dose[i1, j1, k] + c * (np.float64(dose[i1, j1, k1]) - dose[i1, j1, k])
+    d0 = d00 + b * (d01 - d00)
+    d1 = d10 + b * (d11 - d10)
+    return d0 + a * (d1 - d0)
+
+
+@compiled(void(DOSE, POINTS, float64[::1]))
+def trilinear(dose: Any, points: Any, found: Any) -> None:
+    """Dose at points in voxels of its grid."""
+    for n in range(points.shape[0]):
+        found[n] = _trilinear(dose, points[n, 0], points[n, 1], points[n, 2])
+
+
+@compiled(void(DOSE, MATRIX, POINTS, VALUES, POINTS, float64[::1], float64[::1]))
+def trilinear_cells(dose: Any, matrix: Any, centres: Any, scale: Any, size: Any, found: Any, half_width: Any) -> None:
+    """Dose at the centre of each cell, and half the width of the uniform distribution with the variance in it.
+
+    `matrix` (3 × 4) leads from the frame of the cells to voxels of the dose. A cell's size along the first two axes of
+    the frame is `size[n]`'s times `scale[n]`, along the third `size[n]`'s.
+    """
+    for n in range(centres.shape[0]):
+        u, v, w = centres[n, 0], centres[n, 1], centres[n, 2]
+        x = matrix[0, 0] * u + matrix[0, 1] * v + matrix[0, 2] * w + matrix[0, 3]
+        y = matrix[1, 0] * u + matrix[1, 1] * v + matrix[1, 2] * w + matrix[1, 3]
+        z = matrix[2, 0] * u + matrix[2, 1] * v + matrix[2, 2] * w + matrix[2, 3]
+        found[n] = _trilinear(dose, x, y, z)
+        total = 0.0
+        for axis in range(3):
+            half = 0.5 * size[n, axis] * (scale[n] if axis < 2 else 1.0)
+            p, q, r = half * matrix[0, axis], half * matrix[1, axis], half * matrix[2, axis]
+            change = _trilinear(dose, x + p, y + q, z + r) - _trilinear(dose, x - p, y - q, z - r)
+            total += change * change
+        half_width[n] = 0.5 * math.sqrt(total)  # √(3 · Σ Δ² / 12)
+
+
+@compiled(int64(VALUES, VALUES, VALUES, float64[::1], float64[::1]))
+def cumulate(kinks: Any, slopes: Any, jumps: Any, doses: Any, volumes: Any) -> int:
+    """Integrate a curve from its hottest kink down: write doses (falling) and volumes (rising), return how many."""
+    n_points, volume, slope, last = 0, 0.0, 0.0, 0.0
+    for n in range(kinks.size):
+        if n:
+            volume = max(volume + slope * (last - kinks[n]), volume)
+        last = kinks[n]
+        if n_points == 0 or doses[n_points - 1] != last:
+            doses[n_points], volumes[n_points] = last, volume
+            n_points += 1
+        if jumps[n] > 0:
+            volume += jumps[n]
+            if n_points > 1 and doses[n_points - 2] == last:
+                volumes[n_points - 1] = volume
+            else:
+                doses[n_points], volumes[n_points] = last, volume
+                n_points += 1
+        slope += slopes[n]
+    return n_points
+
+
+@compiled(void(float64, float64, VALUES, VALUES, VALUES, float64[::1], float64[::1]))
+def add_to_nodes(
+    start: float, step: float, centre: Any, half_width: Any, volume: Any, curvature: Any, jump: Any
+) -> None:
+    """Add cells to a curve on equidistant doses, on which it is exact: see `plausible.dose.nodes`."""
+    for n in range(centre.size):
+        low, high = (centre[n] - half_width[n] - start) / step, (centre[n] + half_width[n] - start) / step
+        first, last = math.floor(low), math.floor(high)
+        if last - first > 4:
+            bend = volume[n] / (high - low)
+            a, b = low - first, high - last
+            curvature[first] -= bend * (1 - a)
+            curvature[first + 1] -= bend * a
+            curvature[last] += bend * (1 - b)
+            curvature[last + 1] += bend * b
+        elif last == first:
+            jump[first] += volume[n]
+        else:
+            for node in range(first, last + 1):
+                inside = _within(high, node, node + 1) - _within(low, node, node + 1)
+                jump[node] += volume[n] * inside / (high - low)
+
+
+@compiled(void(types.Array(float64, 3, "C", readonly=True), types.Array(types.uint8, 3, "C")))
+def mark_mixed(coefficients: Any, kinds: Any) -> None:
+    """Mark voxels where a cubic spline is negative (0), may change its sign (1) or is positive (2), without fail.
+
+    A spline lies between the least and the greatest of the coefficients that reach it, five along each axis.
+    """
+    n_i, n_j, n_k = kinds.shape
+    for i in range(n_i):
+        for j in range(n_j):
+            for k in range(n_k):
+                middle = coefficients[i + 2, j + 2, k + 2] > 0
+                same = True
+                for a in range(5):
+                    for b in range(5):
+                        for c in range(5):
+                            same = same and (coefficients[i + a, j + b, k + c] > 0) == middle
+                    if not same:
+                        break
+                kinds[i, j, k] = 1 if not same else 2 if middle else 0
+
+
+@njit(inline="always")
+def _spline_weights(weights: Any) -> None:
+    """Weights of five coefficients at the centres of the four parts of a voxel."""
+    for part in range(4):
+        x = (part + 0.5) / 4 - 0.5
+        for tap in range(5):
+            distance = abs(x - (tap - 2))
+            if distance < 1:
+                weights[part, tap] = 2 / 3 - distance * distance * (1 - distance / 2)
+            elif distance < 2:
+                weights[part, tap] = (2 - distance) ** 3 / 6
+            else:
+                weights[part, tap] = 0.0
+
+
+@compiled(
+    void(
+        types.Array(float64, 3, "C", readonly=True),
+        types.Array(int64, 2, "C", readonly=True),
+        types.Array(types.boolean, 2, "C"),
+    )
+)
+def cut_voxel_parts(coefficients: Any, voxels: Any, inside: Any) -> None:
+    """Whether the spline is positive at the centre of each of the 4 × 4 × 4 parts of voxels."""
+    weights = np.empty((4, 5))
+    _spline_weights(weights)
+    along_k, along_j = np.empty((5, 5, 4)), np.empty((5, 4, 4))
+    for n in range(voxels.shape[0]):
+        i, j, k = voxels[n, 0], voxels[n, 1], voxels[n, 2]
+        for a in range(5):
+            for b in range(5):
+                for p in range(4):
+                    total = 0.0
+                    for tap in range(5):
+                        total += weights[p, tap] * coefficients[i + a, j + b, k + tap]
+                    along_k[a, b, p] = total
+            for q in range(4):
+                for p in range(4):
+                    total = 0.0
+                    for tap in range(5):
+                        total += weights[q, tap] * along_k[a, tap, p]
+                    along_j[a, q, p] = total
+        for r in range(4):
+            for q in range(4):
+                for p in range(4):
+                    total = 0.0
+                    for tap in range(5):
+                        total += weights[r, tap] * along_j[tap, q, p]
+                    inside[n, (r * 4 + q) * 4 + p] = total > 0
