@@ -12,13 +12,14 @@ doi:10.1002/mp.12251).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from plausible.core import Catalogue
+from plausible.dose.structure_names import standard_name
 
 BODY = "body"
 """The structure that stands for all of the body that no other structure takes."""
@@ -96,17 +97,28 @@ class PlanGoal:
 
 
 HEAD_AND_NECK: tuple[PlanGoal, ...] = (
-    *(PlanGoal(structure=f"PTV{dose}", objective="target_dose", dose_gy=dose, weight=1000, aim=1.01)
+    *(PlanGoal(structure=f"PTV_{dose}", objective="target_dose", dose_gy=dose, weight=1000, aim=1.01)
       for dose in (70, 63, 56)),
     PlanGoal(structure="SpinalCord", objective="maximum_dose", dose_gy=38, weight=1000, keeps_overlap=True),
     PlanGoal(structure="Brainstem", objective="maximum_dose", dose_gy=44, weight=1000, keeps_overlap=True),
-    PlanGoal(structure="Mandible", objective="maximum_dose", dose_gy=70, weight=1000),
+    PlanGoal(structure="Bone_Mandible", objective="maximum_dose", dose_gy=70, weight=1000),
     *(PlanGoal(structure=name, objective="mean_dose", weight=20)
-      for name in ("RightParotid", "LeftParotid", "Larynx", "Esophagus")),
+      for name in ("Parotid_R", "Parotid_L", "Larynx", "Esophagus")),
     PlanGoal(structure=BODY, objective="maximum_dose", dose_gy=50, weight=100),
     PlanGoal(structure=BODY, objective="mean_dose", weight=1),
 )  # fmt: skip
-"""Goals of a research plan for three prescription levels, with the names of OpenKBP. Not a clinical protocol."""
+"""Goals of a research plan for three prescription levels, with names of TG-263. Not a clinical protocol."""
+
+
+def fit_names(goals: Sequence[PlanGoal], structures: Sequence[str]) -> tuple[PlanGoal, ...]:
+    """Goals of the structures that are there, under the names they have there; "LeftParotid" is "Parotid_L"."""
+    own = {standard_name(name): name for name in structures}
+    found = [
+        goal if goal.structure == BODY else replace(goal, structure=own[standard_name(goal.structure)])
+        for goal in goals
+        if goal.structure == BODY or standard_name(goal.structure) in own
+    ]
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
