@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float
 
+from plausible.dose.metric_text import DoseMetric, parse_metric
 from plausible.dose.structure_names import standard_name
 
 Operator: TypeAlias = Literal["<", "<=", ">", ">="]
@@ -23,6 +24,7 @@ class Constraint:
         operator: what must hold between metric and limit.
         limit: in the metric's unit.
         acceptable: limit of the acceptable variation, beyond `limit`; None if the source has none.
+        prescription_gy: what 100 % of dose means, for metrics that speak of it.
         priority: 1 for what must hold first; None if it was not told.
         source: who says so.
         checked: whether the number was compared with a publication by the authors of the file.
@@ -33,6 +35,7 @@ class Constraint:
     operator: Operator
     limit: float
     acceptable: float | None = None
+    prescription_gy: float | None = None
     priority: int | None = None
     source: str
     checked: bool = True
@@ -41,6 +44,11 @@ class Constraint:
     def text(self) -> str:
         """The requirement in words, without the structure: "D2%[Gy] < 45"."""
         return f"{self.metric} {self.operator} {self.limit:g}"
+
+    @property
+    def dose_metric(self) -> DoseMetric:
+        """The metric, ready to be read of a DVH."""
+        return parse_metric(self.metric, prescription_gy=self.prescription_gy)
 
     def violated_by(self, values: Float[np.ndarray, "m"], *, acceptable: bool = False) -> Bool[np.ndarray, "m"]:
         """Whether each value breaks the limit, or that of the acceptable variation. An undefined value breaks none."""

@@ -208,7 +208,7 @@ def _empty(outside_ml: float, cell_ml: float, method: str) -> Dvh:
 
 def _at_least(doses: np.ndarray, volumes: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Volume receiving at least a dose: at a jump, the upper end."""
-    after = np.clip(np.searchsorted(doses, asked, side="left"), 0, len(doses) - 1)
+    after = np.asarray(np.clip(np.searchsorted(doses, asked, side="left"), 0, len(doses) - 1))
     return _between(doses, volumes, asked, after)
 
 
