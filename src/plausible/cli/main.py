@@ -21,8 +21,10 @@ VERBS: Mapping[str, str] = {
     "learn": "What aggregations must be told: thresholds of maps, and which numbers are usual.",
     "calibrate": "What can be promised for new patients: intervals, margins, sets, failure flags.",
     "evaluate": "Members and their mean against one reference or several.",
+    "diversity": "How different members are, whether they err together, and where that comes from.",
     "validate": "Which uncertainty is good for what: models, measures and aggregations, judged task by task.",
     "raters": "How far the raters of a dataset agree, and how good the others are as a model.",
+    "export": "Results to planning systems, viewers and other programs: DICOM, NIfTI, BIDS.",
     "report": "Draw pages again, and merge the parts of a shared run.",
 }
 """Each verb in a line, in the order in which they are used; `plausible.cli.VERB` has the function and its EXAMPLE."""

@@ -1,0 +1,152 @@
+"""DICOM objects of a case: structure set, segmentations, parametric maps, doses, each in a series of its own."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from plausible.core import Dose, InvalidInput, Problem
+from plausible.io.dicom.source import SourceSeries
+from plausible.io.dicom.write_parametric_map import write_parametric_map
+from plausible.io.dicom.write_rtdose import write_rtdose
+from plausible.io.dicom.write_rtstruct import write_rtstruct
+from plausible.io.dicom.write_seg import write_seg
+from plausible.runs.export_case import ResultOfCase
+from plausible.runs.export_contours import Holes, contours_of, doubts
+
+DOSE_UNIT = "Gy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """What is written, and how.
+
+    Attributes:
+        calibrated: trace bands on the calibrated probability instead of the mean of the members.
+        holes: holes of contours as nested loops, which every program reads in its way, or as the standard's xor.
+        tg263: call structures by their names of AAPM TG-263 where they are known.
+        deidentify: replace all identifiers and leave patient, study and device out of what is written.
+    """
+
+    calibrated: bool = False
+    holes: Holes = "nested"
+    tg263: bool = False
+    deidentify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Files of one target, names of contours by what they are, and what to be careful with."""
+
+    files: tuple[Path, ...]
+    contours: Mapping[str, Mapping[str, object]]
+    warnings: tuple[Problem, ...] = ()
+
+
+DicomTarget = Callable[[ResultOfCase, SourceSeries, Path, ExportSettings], Written]
+
+
+def rtstruct(case: ResultOfCase, source: SourceSeries, folder: Path, settings: ExportSettings) -> Written:
+    """Structure set: nominal contours and lines of equal probability."""
+    path = folder / "rtstruct.dcm"
+    found = contours_of(case, holes=settings.holes, tg263=settings.tg263)
+    meanings = {one.contours.number: one.meaning for one in found}
+    write_rtstruct(path, [one.contours for one in found], source, descriptions=meanings)
+    told = {
+        one.contours.name: {
+            "structure": one.structure,
+            "level": one.level or "nominal",
+            "volume_ml": round(one.outlines.volume_ml, 4),
+            "n_loops": len(one.outlines.loops),
+            "n_points": one.outlines.n_points,
+            "n_holes": one.outlines.n_holes,
+        }
+        for one in found
+    }
+    return Written((path,), told, tuple(doubts(found, subject=case.subject)))
+
+
+def seg(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
+    """Segmentation of masks."""
+    path = folder / "seg.dcm"
+    write_seg(path, _masks(case), source, kind="binary", description="segmentation")
+    return Written((path,), {})
+
+
+def seg_labelmap(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
+    """Segmentation as one label map."""
+    path = folder / "seg_labelmap.dcm"
+    write_seg(path, _masks(case), source, kind="labelmap", description="segmentation")
+    return Written((path,), {})
+
+
+def seg_fractional(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
+    """Segmentation of probabilities."""
+    path = folder / "seg_fractional.dcm"
+    probabilities = {name: case.bands.frame(name) for name in case.classes.structures}
+    write_seg(path, probabilities, source, kind="fractional", description=_probability(case))
+    return Written((path,), {})
+
+
+def parametric_map(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
+    """Probability of each structure, and every map, as parametric maps."""
+    return Written(tuple(_parametric_maps(case, source, folder / "parametric_map")), {})
+
+
+def rtdose(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
+    """Maps that are doses."""
+    doses = [one for one in case.maps if one.unit == DOSE_UNIT]
+    if not doses:
+        raise InvalidInput(
+            Problem(
+                code="E622",
+                subject=case.subject,
+                found=f"no map in {DOSE_UNIT} among {', '.join(one.name for one in case.maps) or 'no maps'}",
+                expected="a dose: nothing else is written as RTDOSE, where it would be taken for one",
+                fix="--to parametric-map writes any map",
+            )
+        )
+    files = []
+    for one in doses:
+        for frame, values in zip(one.frames, one.values, strict=True):
+            path = folder / "rtdose" / f"{file_name(one.name, frame)}.dcm"
+            dose = Dose(np.ascontiguousarray(values), one.geometry)
+            write_rtdose(path, dose, source, comment=f"{one.name} {frame}".strip())
+            files.append(path)
+    return Written(tuple(files), {})
+
+
+DICOM_TARGETS: Mapping[str, DicomTarget] = {
+    "rtstruct": rtstruct,
+    "seg": seg,
+    "seg-fractional": seg_fractional,
+    "seg-labelmap": seg_labelmap,
+    "parametric-map": parametric_map,
+    "rtdose": rtdose,
+}
+
+
+def file_name(name: str, frame: str) -> str:
+    """Name of a file from a map and one of its frames."""
+    parts = f"{name}_{frame}" if frame else name
+    return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in parts)
+
+
+def _masks(case: ResultOfCase) -> dict[str, np.ndarray]:
+    return {name: case.mask(name) for name in case.classes.structures}
+
+
+def _probability(case: ResultOfCase) -> str:
+    if case.hard:
+        return "share of members"
+    return "calibrated probability" if case.calibrated else "mean probability"
+
+
+def _parametric_maps(case: ResultOfCase, source: SourceSeries, folder: Path) -> Iterator[Path]:
+    wanted = [(case.mean, name) for name in case.classes.structures]
+    wanted += [(one, frame) for one in case.maps if one.unit != DOSE_UNIT for frame in one.frames]
+    for one, frame in wanted:
+        path = folder / f"{file_name(one.name, frame)}.dcm"
+        write_parametric_map(path, one, source, frame=frame)
+        yield path
