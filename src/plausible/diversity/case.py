@@ -5,7 +5,7 @@ Members are walked over twice: once for their decisions, one bit a voxel; once f
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -15,19 +15,11 @@ from plausible.diversity.case_components import ComponentSums
 from plausible.diversity.decisions import ALL, Decisions, decision_pairs, error_counts, mask_pairs, surface_pairs
 from plausible.diversity.design import Levels, SourceDesign, design_of, levels_of
 from plausible.diversity.losses import LossSums, trials_of
-from plausible.diversity.pairwise import (
-    DecisionPairs,
-    ErrorGroup,
-    ErrorPairs,
-    MaskPairs,
-    SoftPairs,
-    SurfacePairs,
-)
+from plausible.diversity.pairwise import Counts, ErrorGroup
 from plausible.diversity.pairwise_measures import DIVERSITY_MEASURES, GROUP_MEASURES, mean_of_pairs, off_diagonal
 from plausible.diversity.soft_pairwise import SoftSums, chunks, of_structure
 from plausible.diversity.voxel_sets import BAND_MM, VoxelSet, contour_band, voxel_set
 
-Counts: TypeAlias = DecisionPairs | MaskPairs | SurfacePairs | SoftPairs | ErrorPairs | ErrorGroup
 MEAN_OF_PAIRS, ALL_MEMBERS = "mean_of_pairs", "all_members"
 WHOLE_IMAGE = "whole_image"
 

@@ -72,7 +72,7 @@ class ComponentSums:
                 values.reshape(-1, *shape),
                 self.decisions.geometry,
                 "1",
-                (-math.inf, math.inf),
+                (-1.0, math.inf),
                 f"variance of the probability of {structure} by source, unclipped; design: {self.design.told}",
                 self._names,
             )

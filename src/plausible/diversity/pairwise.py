@@ -10,7 +10,7 @@ An axis of draws may stand before the matrices (`stack` makes one of subjects), 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -121,7 +121,8 @@ STATISTICS: dict[str, type] = {
 }
 """By the name that files have for them."""
 
-Counted = TypeVar("Counted", DecisionPairs, MaskPairs, SurfacePairs, SoftPairs, ErrorPairs, ErrorGroup)
+Counts: TypeAlias = DecisionPairs | MaskPairs | SurfacePairs | SoftPairs | ErrorPairs | ErrorGroup
+Counted = TypeVar("Counted", bound=Counts)
 
 
 def pool(parts: Sequence[Counted]) -> Counted:
@@ -150,7 +151,7 @@ def stack(parts: Sequence[Counted]) -> Counted:
     if isinstance(parts[0], ErrorGroup):
         values = {name: np.stack([getattr(p, name) for p in parts]) for name in counts_of(parts[0])}
         return replace(parts[0], **values)
-    names: tuple[str, ...] = tuple(dict.fromkeys(name for part in parts for name in part.members))
+    names = tuple(dict.fromkeys(name for part in parts for name in _members(part)))
     values = {name: np.stack([_placed(part, name, names) for part in parts]) for name in counts_of(parts[0])}
     return replace(parts[0], **{"members": names, **values})
 
@@ -183,6 +184,10 @@ def from_dict(content: dict[str, Any]) -> Any:
         else:
             told[name] = np.array(value, dtype=np.float64)
     return kind(**told)
+
+
+def _members(part: Any) -> tuple[str, ...]:
+    return tuple(part.members)
 
 
 def _settings(part: Any) -> list[str]:

@@ -53,7 +53,13 @@ def relative(path: str | Path, *, to: Path) -> str:
         return Path(path).name
 
 
-RESULT_OF = {"assess": CASE_JSON, "evaluate": EVALUATION_JSON, "calibrate": CURVES_JSON}
+DIVERSITY_JSON = "diversity.json"
+RESULT_OF = {
+    "assess": CASE_JSON,
+    "evaluate": EVALUATION_JSON,
+    "calibrate": CURVES_JSON,
+    "diversity": DIVERSITY_JSON,
+}
 """The file that says a stage is done with a case."""
 
 
