@@ -91,7 +91,7 @@ def test_a_weighted_volume_crps_by_hand():
 
 
 def test_brier_of_a_mean_is_the_mean_member_less_the_diversity():
-    case, members, raters = case_of(4)
+    case, _, _ = case_of(4)
     p = case.probabilities.astype(np.float64)
     spread = np.square(p - p.mean(axis=0)).sum(axis=1).mean()
     pool, equal = Pool((case,)), np.full(6, 1 / 6)

@@ -80,7 +80,7 @@ def test_greedy_steps_are_the_best_step_each_time(pool):
     chosen = []
     for step in path:
         rest = [one for one in pool.members if one not in chosen]
-        best = min(rest, key=lambda one: scored(pool, pool.equal([*chosen, one]), "brier_score"))  # noqa: B023
+        best = min(rest, key=lambda one: scored(pool, pool.equal([*chosen, one]), "brier_score"))
         assert step.member == best
         chosen.append(best)
         assert step.value == scored(pool, pool.equal(chosen), "brier_score")

@@ -9,8 +9,10 @@ More diversity is no gain by itself. A change is accepted only if all three hold
 Each is read from a paired bootstrap interval (BCa) over patients of change minus baseline, so each may be met, broken
 or open. One broken condition rejects, all met accept, else it is undecided: more subjects are needed, or the effect is
 too small to matter. Several scores have as many chances to improve by luck: each of k intervals is drawn at level
-1 - (1 - level) / k (Bonferroni), so that a change without any effect is accepted with probability (1 - level) / 2 at
-most. Conditions 1 and 3 must both hold and need no such correction.
+1 - (1 - level) / k (Bonferroni). A bootstrap of few dozen patients is too sure of itself (of 40, twice as often as it
+says), so that an improvement must also pass a test at the same level in which the two ensembles are swapped patient by
+patient: a change that is exchangeable with the baseline is accepted with probability (1 - level) / 2 at most.
+Conditions 1 and 3 must both hold and need no such correction.
 
 All scores are errors: lower is better. Both ensembles should have equally many members: silent failures get fewer with
 every further one, whatever it is.
@@ -29,6 +31,7 @@ from jaxtyping import Float, Float64
 
 from plausible.diversity.pool_cases import Pool, Weights
 from plausible.diversity.pool_scores import POOL_SCORES, member_values, reduced
+from plausible.diversity.swapping import swap_test
 from plausible.evaluate import Estimate, bootstrap_mean, bootstrap_weighted, weighted_aurc
 
 Decision: TypeAlias = Literal["accepted", "rejected", "undecided"]
@@ -93,6 +96,7 @@ class Difference:
         change, baseline: value of both over the subjects that both have.
         difference: change minus baseline; below 0 is better.
         tolerance: how far above 0 it may lie; 0 for the ensemble's scores, which must lie below.
+        p: of the test that swaps the two, both sides; NaN where it is not needed.
         outcome: met, broken or open, for this line alone.
     """
 
@@ -102,6 +106,7 @@ class Difference:
     baseline: float
     difference: Estimate
     tolerance: float
+    p: float
     outcome: Outcome
 
     @property
@@ -111,17 +116,19 @@ class Difference:
         said = {
             "ensemble": {"met": "improves", "broken": "gets worse", "open": "no difference shown"},
         }.get(self.condition, {"met": "not worse", "broken": "worse", "open": "may be worse"})[self.outcome]
-        limit = "" if self.condition == "ensemble" else f", at most {self.tolerance:+.3g} is tolerated"
+        asked = f", p {self.p:.2g}" if not math.isnan(self.p) else ""
+        if self.condition != "ensemble":
+            asked = f", at most {self.tolerance:+.3g} is tolerated"
         return (
             f"{self.condition}: {self.score.replace('_', ' ')} {said}: {self.baseline:.4g} to {self.change:.4g}, "
-            f"difference {d.value:+.3g} ({d.low:+.3g} to {d.high:+.3g}, {d.level:.1%} interval, n {d.n}{limit})"
+            f"difference {d.value:+.3g} ({d.low:+.3g} to {d.high:+.3g}, {d.level:.1%} interval, n {d.n}{asked})"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line as plain JSON values."""
         d = self.difference
         numbers = {"change": self.change, "baseline": self.baseline, "difference": d.value, "low": d.low,
-                   "high": d.high, "level": d.level, "tolerance": self.tolerance}  # fmt: skip
+                   "high": d.high, "level": d.level, "tolerance": self.tolerance, "p": self.p}  # fmt: skip
         told = {key: None if math.isnan(value) else value for key, value in numbers.items()}
         return {"condition": self.condition, "score": self.score, "outcome": self.outcome, **told, "n": d.n}
 
@@ -239,9 +246,12 @@ class _Comparison:
         values = reduced(ours[:, known]), reduced(theirs[:, known])
         difference = self._difference(ours, theirs, level)
         tolerance = 0.0 if tolerated_share is None else tolerated_share * abs(values[1])
-        outcome = _improves(difference) if tolerated_share is None else _not_worse(difference, tolerance)
+        p = math.nan
+        if tolerated_share is None and (difference.high < 0 or difference.low > 0):
+            p = swap_test(ours, theirs, owners=self.owners, seed=self.seed)
+        outcome = _improves(difference, p) if tolerated_share is None else _not_worse(difference, tolerance)
         return Difference(condition=condition, score=score, change=values[0], baseline=values[1],
-                          difference=difference, tolerance=tolerance, outcome=outcome)  # fmt: skip
+                          difference=difference, tolerance=tolerance, p=p, outcome=outcome)  # fmt: skip
 
     def _difference(self, ours: np.ndarray, theirs: np.ndarray, level: float) -> Estimate:
         if len(ours) == 1:
@@ -263,7 +273,9 @@ def weighted_area_difference(
     return lambda weights: ours(weights) - theirs(weights)
 
 
-def _improves(difference: Estimate) -> Outcome:
+def _improves(difference: Estimate, p: float) -> Outcome:
+    if not p <= 1 - difference.level:
+        return "open"
     return "met" if difference.high < 0 else "broken" if difference.low > 0 else "open"
 
 

@@ -122,7 +122,7 @@ def _of_case(case: PoolCase, used: Used, orders: np.ndarray, flag_below: float) 
         k = used(dice[np.ix_(order, order)], volumes[order])
         seen = order[:k]
         flag = _agreement(dice[np.ix_(seen, seen)]) < flag_below
-        found.append([k, flag != full_flag, abs(float(volumes[seen].mean()) - full_volume), full_volume])
+        found.append([float(k), float(flag != full_flag), abs(float(volumes[seen].mean()) - full_volume), full_volume])
     return found
 
 
