@@ -94,6 +94,8 @@ def relation(smaller: Float64[np.ndarray, "n 2"], larger: Float64[np.ndarray, "m
 
 
 def _combined(total: np.ndarray, share: np.ndarray, relations: list[Relation], *, exclusive: bool) -> np.ndarray:
+    if exclusive and "same" in relations:
+        return np.abs(total - share)
     if "partly" in relations or "same" in relations:
         return total + share - 2 * total * share if exclusive else np.maximum(total, share)
     hole = relations.count("inside") % 2

@@ -34,12 +34,15 @@ class Plane:
         position_mm: along the normal of the frame.
         below_mm: how far the slab reaches down the normal.
         above_mm: how far it reaches up the normal.
-        loops: their points in pixels of the frame, and their kinds.
+        joined: whether the slab meets that of a neighbour below, and above.
+        loops: the loops as they are drawn.
+        pixels: their points in pixels of the frame.
     """
 
     position_mm: float
     below_mm: float
     above_mm: float
+    joined: tuple[bool, bool]
     loops: tuple[Loop, ...]
     pixels: tuple[Float64[np.ndarray, "n 2"], ...]
 
@@ -97,15 +100,17 @@ def contour_planes(contours: Contours, image: Geometry, *, finer: tuple[float, f
     positions = np.array([np.mean([local[n][:, 2].mean() for n in group]) for group in groups])
     below, above = slab_halves(positions, slice_mm=slice_mm)
     _warn_of_gaps(contours, positions, slice_mm)
+    meets = np.concatenate([[False], ~separating_gaps(positions, slice_mm=slice_mm), [False]])
     planes = tuple(
         Plane(
-            float(position),
-            float(low),
-            float(high),
+            float(positions[p]),
+            float(below[p]),
+            float(above[p]),
+            (bool(meets[p]), bool(meets[p + 1])),
             tuple(loops[n] for n in group),
             tuple(np.ascontiguousarray(local[n][:, :2]) for n in group),
         )
-        for position, low, high, group in zip(positions, below, above, groups, strict=True)
+        for p, group in enumerate(groups)
     )
     return Planes(affine, axis, planes)
 
@@ -117,12 +122,10 @@ def slab_halves(
     gaps = np.diff(positions_mm)
     wide = separating_gaps(positions_mm, slice_mm=slice_mm)
     half = np.where(wide, np.minimum(slice_mm, gaps) / 2, gaps / 2)
-    below, above = np.concatenate([[np.nan], half]), np.concatenate([half, [np.nan]])
-    if len(positions_mm) == 1:
-        return np.full(1, slice_mm / 2), np.full(1, slice_mm / 2)
-    if len(positions_mm):
-        below[0], above[-1] = above[0], below[-1]
-    return below, above
+    if not len(half):
+        alone = np.full(len(positions_mm), slice_mm / 2)
+        return alone, alone
+    return np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])
 
 
 def separating_gaps(positions_mm: Float64[np.ndarray, " p"], *, slice_mm: float) -> np.ndarray:

@@ -115,7 +115,7 @@ def dvh_of_cells(
         doses[:n_points][::-1].copy(),
         volumes[::-1].copy(),
         inside + outside_ml,
-        float(volume @ dose / inside),
+        _mean(dose, volume),
         float(doses[n_points - 1]),
         float(doses[0]),
         outside_ml,
@@ -144,7 +144,7 @@ def dvh_of_samples(
         np.concatenate([dose[:1], dose, dose[-1:]]),
         np.concatenate([[inside], hotter - volume / 2, [0.0]]),
         inside + outside_ml,
-        float(volume @ dose / inside),
+        _mean(dose, volume),
         float(dose[0]),
         float(dose[-1]),
         outside_ml,
@@ -170,12 +170,11 @@ def join(parts: Sequence[Dvh]) -> Dvh:
         lower += _more_than(part.dose_gy, part.volume_ml, doses)
     jump = upper - lower > 1e-12 * upper.max(initial=0)
     doses, volumes = np.repeat(doses, 1 + jump), np.insert(upper, np.flatnonzero(jump) + 1, lower[jump])
-    inside = sum(part.inside_ml for part in held)
     return Dvh(
         doses,
         volumes,
         sum(part.total_volume_ml for part in parts),
-        sum(part.inside_ml * part.mean_dose_gy for part in held) / inside if held else math.nan,
+        _mean(np.array([p.mean_dose_gy for p in held]), np.array([p.inside_ml for p in held])) if held else math.nan,
         min((part.min_dose_gy for part in held), default=math.nan),
         max((part.max_dose_gy for part in held), default=math.nan),
         sum(part.outside_ml for part in parts),
@@ -204,6 +203,11 @@ def on_doses(dvh: Dvh, *, step_gy: float) -> Dvh:
 def _empty(outside_ml: float, cell_ml: float, method: str) -> Dvh:
     none = np.zeros(0)
     return Dvh(none, none, outside_ml, math.nan, math.nan, math.nan, outside_ml, 0, cell_ml, method)
+
+
+def _mean(dose: np.ndarray, volume: np.ndarray) -> float:
+    """Mean dose; rounding must not make a uniform dose differ from itself."""
+    return float(np.clip(volume @ dose / volume.sum(), dose.min(), dose.max()))
 
 
 def _at_least(doses: np.ndarray, volumes: np.ndarray, asked: np.ndarray) -> np.ndarray:

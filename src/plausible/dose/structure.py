@@ -9,18 +9,31 @@ Source: unpublished; compared with the closed forms of Nelms et al. 2015, doi:10
 """
 
 from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
 from plausible.core import Contours, Dose, Geometry
 from plausible.dose.contour_coverage import PARTS, Coverage, plane_coverage
-from plausible.dose.contour_planes import Planes, contour_planes
+from plausible.dose.contour_planes import Plane, Planes, contour_planes
 from plausible.dose.dvh import Dvh, dvh_of_cells, dvh_of_samples
 from plausible.dose.interpolation import DoseField, Interpolation
 
+Between: TypeAlias = Literal["slab", "linear"]
 
-def contours_dvh(contours: Contours, dose: Dose, *, image: Geometry, interpolation: Interpolation = "linear") -> Dvh:
+LAYERS = 6
+"""Layers between two planes if shares change evenly from one to the other."""
+
+
+def contours_dvh(
+    contours: Contours,
+    dose: Dose,
+    *,
+    image: Geometry,
+    interpolation: Interpolation = "linear",
+    between: Between = "slab",
+) -> Dvh:
     """DVH of the volume inside a structure's contours.
 
     Args:
@@ -28,15 +41,20 @@ def contours_dvh(contours: Contours, dose: Dose, *, image: Geometry, interpolati
         dose: on any grid.
         image: the grid the contours were drawn on; gives pixels and the thickness of a slice, not the region.
         interpolation: of the dose.
+        between: "slab": a plane stands for all that is nearer to it than to its neighbours. "linear": from plane to
+            plane each pixel's share changes evenly; same volume, less steps where the outline changes fast.
 
     Raises:
         InvalidInput: E701, loops that are not flat or not parallel.
+        ValueError: another interpolation or way between planes.
     """
+    if between not in ("slab", "linear"):
+        raise ValueError(f'between is "slab" or "linear", not {between!r}')
     field = DoseField.of(dose, interpolation=interpolation)
     step = min(dose.geometry.spacing_mm)
     planes = contour_planes(contours, image, finer=(step, step))
     matrix = field.from_frame(planes.affine)
-    found = [_plane_dose(field, matrix, cells, planes) for cells in _cells(planes, contours, step)]
+    found = [_plane_dose(field, matrix, cells, planes) for cells in _cells(planes, contours, step, between)]
     doses, half_widths, volumes, outside = (
         (list(part) for part in zip(*found, strict=True)) if found else ([], [], [], [])
     )
@@ -48,7 +66,7 @@ def contours_dvh(contours: Contours, dose: Dose, *, image: Geometry, interpolati
         _joined(volumes),
         outside_ml=float(sum(outside)),
         cell_ml=cell_ml,
-        method=f"contours, exact area, linear in cells; dose {interpolation}",
+        method=f"contours, exact area, {between} between planes, linear in cells; dose {interpolation}",
     )
 
 
@@ -74,19 +92,39 @@ def voxels_dvh(voxels: np.ndarray, field: DoseField, *, geometry: Geometry) -> D
     )
 
 
-def _cells(planes: Planes, contours: Contours, step_mm: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Centres, sizes and in-plane scales of the cells of one plane after the other."""
+def _cells(
+    planes: Planes, contours: Contours, step_mm: float, between: Between
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Centres, sizes, in-plane scales and shares of the cells of one plane after the other."""
     name = f"structure {contours.number} ({contours.name})"
     for plane in planes.planes:
         centres, sizes, scales = _flat_cells(plane_coverage(plane, name=name))
+        heights, thick, shares = (np.repeat(part, len(centres)) for part in _layers(plane, step_mm, between))
+        parts = len(heights) // max(len(centres), 1)
+        yield (
+            np.column_stack([np.tile(centres, (parts, 1)), heights]),
+            np.column_stack([np.tile(sizes, (parts, 2)), thick]),
+            np.tile(scales, parts),
+            shares,
+        )
+
+
+def _layers(plane: Plane, step_mm: float, between: Between) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Middle, thickness and share of the layers that a plane's slab is split into along the normal."""
+    if between == "slab":
         parts = max(1, round(plane.thickness_mm / step_mm))
         height = plane.thickness_mm / parts
-        heights = plane.position_mm - plane.below_mm + (np.arange(parts) + 0.5) * height
-        yield (
-            np.column_stack([np.tile(centres, (parts, 1)), np.repeat(heights, len(centres))]),
-            np.column_stack([np.tile(sizes, (parts, 2)), np.full(parts * len(centres), height)]),
-            np.tile(scales, parts),
-        )
+        middle = plane.position_mm - plane.below_mm + (np.arange(parts) + 0.5) * height
+        return middle, np.full(parts, height), np.ones(parts)
+    sides = []
+    for sign, half, meets in ((-1, plane.below_mm, plane.joined[0]), (1, plane.above_mm, plane.joined[1])):
+        reach = 2 * half if meets else half  # the share falls to 0 at the neighbouring plane
+        parts = max(LAYERS if meets else 1, round(reach / step_mm))
+        place = (np.arange(parts) + 0.5) / parts
+        share = 1 - place if meets else np.ones(parts)
+        sides.append((plane.position_mm + sign * reach * place, np.full(parts, reach / parts), share))
+    middle, height, share = (np.concatenate(part) for part in zip(*sides, strict=True))
+    return middle, height, share
 
 
 def _flat_cells(coverage: Coverage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,12 +141,12 @@ def _flat_cells(coverage: Coverage) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _plane_dose(
-    field: DoseField, matrix: np.ndarray, cells: tuple[np.ndarray, np.ndarray, np.ndarray], planes: Planes
+    field: DoseField, matrix: np.ndarray, cells: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], planes: Planes
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Dose, half width and volume of the cells inside the dose grid, and the volume outside it."""
-    centres, sizes, scales = cells
+    centres, sizes, scales, shares = cells
     u, v = planes.pixel_mm
-    volumes = sizes.prod(axis=1) * scales**2 * (u * v / 1000)
+    volumes = sizes.prod(axis=1) * scales**2 * shares * (u * v / 1000)
     inside = field.inside(centres @ matrix[:, :3].T + matrix[:, 3])
     doses, half_widths = field.in_cells(matrix, centres[inside], scales[inside], np.ascontiguousarray(sizes[inside]))
     return doses, half_widths, volumes[inside], float(volumes[~inside].sum())
