@@ -16,6 +16,7 @@ COMPILED = {  # numba cannot cache a function that a checker wraps
     "plausible.evaluate.kernels",
     "plausible.evaluate.resampling_kernels",
     "plausible.dose.kernels",
+    "plausible.diversity.pairwise_kernels",
 }
 MODULES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)

@@ -49,7 +49,7 @@ def fort_plane(pairs: ErrorPairs) -> FortPlane:
 
 
 def independent_errors(
-    accuracy: Float[np.ndarray, " a"], *, base_accuracy: float, n_classes: float
+    accuracy: Float[np.ndarray, " a"], *, base_accuracy: float, n_classes: float | int
 ) -> Float[np.ndarray, " a"]:
     """Normalised disagreement of a member with the reference member, if both err independently of each other.
 

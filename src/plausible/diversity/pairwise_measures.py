@@ -198,7 +198,7 @@ def mean_of_pairs(matrices: Float[np.ndarray, "*b m m"]) -> Float[np.ndarray, "*
     """Mean over all ordered pairs of two different members; undefined pairs are left out, NaN if all are."""
     values = matrices[..., off_diagonal(matrices.shape[-1])]
     known = ~np.isnan(values)
-    return _ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+    return _ratio(np.asarray(np.where(known, values, 0).sum(axis=-1)), np.asarray(known.sum(axis=-1)))
 
 
 def off_diagonal(n_members: int) -> Bool[np.ndarray, "m m"]:

@@ -108,7 +108,7 @@ def _solved(
             if set(effect) < set(other):
                 rest = rest + _per_level(other, levels, repeats) * component
         place = effects.index(effect)
-        found[effect] = (squares[place] - rest) / _per_level(effect, levels, repeats)
+        found[effect] = np.asarray((squares[place] - rest) / _per_level(effect, levels, repeats))
     return [*(found[effect] for effect in own), residual]
 
 

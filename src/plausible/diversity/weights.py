@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def linear_cka(x: Float[np.ndarray, "n p"], y: Float[np.ndarray, "n q"]) -> float:
+def linear_cka(x: Float[np.ndarray, "n p"], y: Float[np.ndarray, "k q"]) -> float:
     """Centred kernel alignment of two sets of features of the same examples: are they one up to rotation and scale?
 
     ‖Yᵀ X‖² / (‖Xᵀ X‖ ‖Yᵀ Y‖) of the centred features, from 0 (nothing in common) to 1 (equal up to rotation, scale and
@@ -52,7 +52,7 @@ def loss_barrier(losses: Float[np.ndarray, " t"]) -> float:
     return float(max(0.0, (losses - ((1 - t) * losses[0] + t * losses[-1]))[1:-1].max()))
 
 
-def weight_cosine(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
+def weight_cosine(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " k"]) -> float:
     """Cosine of two sets of weights, all in one row.
 
     1 for the same direction, about 0 for independently trained networks. Renumbering the channels of a network changes

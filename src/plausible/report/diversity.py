@@ -17,7 +17,7 @@ from plausible.diversity.fort_plane import FortPlane, fort_plane
 from plausible.diversity.losses import REPEATED
 from plausible.diversity.pairwise import ErrorPairs
 from plausible.diversity.pairwise_measures import DIVERSITY_MEASURES, GROUP_MEASURES
-from plausible.diversity.summary import BY_SUBJECT, POOLED, DiversityLine, MeasuredMatrix
+from plausible.diversity.summary import POOLED, DiversityLine, MeasuredMatrix
 from plausible.report.diversity_charts import N_LABELLED, heat_map, member_map, plane_chart, share_bars
 from plausible.report.page import made_by, render
 from plausible.report.panels import Content, Panels
@@ -80,26 +80,26 @@ def summary(report: DiversityReport) -> Content:
 
 @PANELS.add(
     title="How different",
-    shows="Every measure with its interval over patients: from counts pooled over subjects (each voxel weighs the "
-    "same) and as the mean of subjects (each subject does).",
+    shows="Every measure with its interval over patients: from counts pooled over subjects, so that each voxel "
+    "weighs the same. Means of subjects, where each subject does, are below.",
     good="Errors that are little consistent (κ near 0) and few of them silent: disagreement shows where members err.",
     bad="A high silent share of errors: members are wrong together, and no uncertainty from them can show it.",
     do="Read it beside the accuracy. Members that differ more because they are worse are no gain.",
 )
 def measures(report: DiversityReport) -> Content:
-    """Return a row per measure and structure."""
+    """Return a row per measure with a cell per structure, and every line."""
     shown = [*DIVERSITY_MEASURES.names, *GROUP_MEASURES.names]
-    found: dict[tuple[str, str, str], dict[str, DiversityLine]] = {}
-    for line in report.lines:
-        if line.measure in shown:
-            found.setdefault((line.measure, line.structure, line.region), {})[line.pooling] = line
-    ordered = sorted(found.items(), key=lambda item: (item[0][1] != "", item[0][1], shown.index(item[0][0])))
-    rows = [
-        {"measure": label_of(measure), "structure": structure or ALL, "region": region,
-         "pooled": both.get(POOLED), "subjects": both.get(BY_SUBJECT)}
-        for (measure, structure, region), both in ordered
-    ]  # fmt: skip
-    return {"rows": rows}
+    lines = sorted((one for one in report.lines if one.measure in shown), key=lambda one: shown.index(one.measure))
+    structures = list(dict.fromkeys(sorted((one.structure for one in lines), key=lambda name: name != "")))
+    rows: dict[tuple[str, str], dict[str, DiversityLine]] = {}
+    for one in lines:
+        if one.pooling == POOLED:
+            rows.setdefault((one.measure, one.region), {})[one.structure] = one
+    table = [
+        (label_of(measure), region, [cells.get(s) for s in structures]) for (measure, region), cells in rows.items()
+    ]
+    labelled = [(label_of(one.measure), one) for one in lines]
+    return {"structures": [name or ALL for name in structures], "rows": table, "lines": labelled, "whole": ALL}
 
 
 @PANELS.add(

@@ -13,6 +13,8 @@ from plausible.report.interval_chart import COLOURS
 from plausible.report.text import known, number
 
 CELL, LABEL = 22.0, 110.0
+NAME, LINE = 70.0, 12.0
+"""Width and height of a name beside a dot."""
 N_LABELLED = 40
 """Members in a heat map at most; what is left out is in matrices.csv."""
 LIGHT, DARK = (247, 251, 255), (8, 48, 107)
@@ -28,7 +30,7 @@ def heat_map(matrix: MeasuredMatrix, *, title: str) -> Markup:
     side = CELL * len(names)
     cells = [_cell(names, values, i, j, (low, high)) for i in range(len(names)) for j in range(len(names)) if i != j]
     labels = [
-        tag("text", _short(name), x=LABEL - 6, y=CELL * (n + 0.5) + 4, text_anchor="end")
+        tag("text", f"{_short(name)}  {n + 1}", x=LABEL - 6, y=CELL * (n + 0.5) + 4, text_anchor="end")
         for n, name in enumerate(names)
     ]
     numbers = [
@@ -63,14 +65,24 @@ def member_map(found: Embedding, members: Sequence[str]) -> Markup:
         (margin + (a - float(x.min())) / reach, margin + (b - float(y.min())) / reach)
         for a, b in zip(x, y, strict=True)
     ]
-    marks = [
-        tag("g", tag("circle", tag("title", name), cx=a, cy=b, r=5, fill=COLOURS[0]),
-            tag("text", _short(name), x=a + 8, y=b + 4))
-        for (a, b), name in zip(places, members, strict=True)
-    ]  # fmt: skip
+    marks = _marks([(*place, name, name) for place, name in zip(places, members, strict=True)])
     bar = _bar_of(reach, height)
     told = f"map of {len(members)} members by disagreement, stress {number(found.stress)}"
     return chart(*marks, *bar, width=width, height=height + 26, label=told)
+
+
+def _marks(points_of: Sequence[tuple[float, float, str, str]]) -> list[Markup]:
+    """A dot and a name at each place; names that would lie on each other move down."""
+    placed: list[tuple[float, float]] = []
+    found = []
+    for x, y, name, told in sorted(points_of, key=lambda one: (one[1], one[0])):
+        beside = y + 4
+        while any(abs(x - a) < NAME and abs(beside - b) < LINE for a, b in placed):
+            beside += 1
+        placed.append((x, beside))
+        dot = tag("circle", tag("title", told), cx=x, cy=y, r=4.5, fill=COLOURS[0])
+        found.append(tag("g", dot, tag("text", _short(name), x=x + 8, y=beside)))
+    return found
 
 
 def _bar_of(reach: float, height: float) -> list[Markup]:
@@ -80,7 +92,7 @@ def _bar_of(reach: float, height: float) -> list[Markup]:
     end = 34 + length / reach
     return [
         tag("line", x1=34, x2=end, y1=height + 8, y2=height + 8, stroke="currentColor", stroke_width=2),
-        tag("text", f"disagreement {number(float(length), 1)}", x=end + 8, y=height + 12),
+        tag("text", f"disagreement {float(length):g}", x=end + 8, y=height + 12),
     ]
 
 
@@ -102,14 +114,12 @@ def plane_chart(plane: FortPlane) -> Markup:
         found = independent_errors(a, base_accuracy=plane.base_accuracy, n_classes=plane.n_classes)
         curves.insert(0, ("independent errors", found, ""))
     lines = [_curve(across, up, a, values, dash, name) for name, values, dash in curves]
-    marks = [
-        tag("g", tag("circle", tag("title", f"{plane.members[n]}: accuracy {number(float(plane.accuracy[n]), 4)}, "
-                                  f"normalised disagreement {number(float(plane.disagreement[n]))}"),
-                     cx=across(float(plane.accuracy[n])), cy=up(float(plane.disagreement[n])), r=4.5, fill=COLOURS[0]),
-            tag("text", _short(plane.members[n]), x=across(float(plane.accuracy[n])) + 7,
-                y=up(float(plane.disagreement[n])) + 4))
+    marks = _marks([
+        (across(float(plane.accuracy[n])), up(float(plane.disagreement[n])), plane.members[n],
+         f"{plane.members[n]}: accuracy {number(float(plane.accuracy[n]), 4)}, "
+         f"normalised disagreement {number(float(plane.disagreement[n]))}")
         for n in known_ones
-    ]  # fmt: skip
+    ])  # fmt: skip
     return chart(
         left_axis(up, x=44.0, right=500.0, title="disagreement with the reference member / error rate"),
         bottom_axis(across, y=300.0, title="accuracy in the voxel set", top=24.0),
@@ -130,7 +140,7 @@ def _curve(across: Axis, up: Axis, a: np.ndarray, values: np.ndarray, dash: str,
         "g",
         tag("polyline", points=points(xs, ys), fill="none", stroke="currentColor", stroke_width=1.3,
             stroke_dasharray=dash or None, stroke_opacity=0.7),
-        tag("text", name, x=xs[0] + 4, y=ys[0] - 5),
+        tag("text", name, x=xs[0] + 4, y=ys[0] + (14 if not dash else -5)),
     )  # fmt: skip
 
 
