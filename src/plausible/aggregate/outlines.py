@@ -23,6 +23,9 @@ from plausible.aggregate.tracing import (
 )
 from plausible.core import Geometry, Loop
 
+PARTS = 3
+"""Each voxel edge is cut into so many: areas are within 1 % from 2 voxels of radius on, instead of from 6."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlines:
@@ -33,7 +36,7 @@ class Outlines:
         n_holes: how many of them are holes.
         n_lost: parts too small to be left with three points.
         volume_ml: area of all slices times the slice distance.
-        radius_px: radius, in voxels, of a circle as large as the largest slice; below 3, areas are a few percent off.
+        radius_px: radius, in voxels, of a circle as large as the largest slice; below 2, areas are a few percent off.
     """
 
     loops: tuple[Loop, ...]
@@ -52,7 +55,7 @@ def probability_outlines(
     probability: Float[np.ndarray, "i j k"], geometry: Geometry, levels: Sequence[Level], *, hard: bool
 ) -> tuple[Outlines, ...]:
     """Outlines of each level of a mean probability, or of a share of votes if members are hard."""
-    slices = [probability_contours(plane, levels, hard=hard) for plane in _planes(probability)]
+    slices = [probability_contours(plane, levels, hard=hard, parts=PARTS) for plane in _planes(probability)]
     return tuple(_gathered([lines[n] for lines in slices], geometry) for n in range(len(levels)))
 
 
@@ -65,7 +68,7 @@ def class_outlines(probabilities: Float[np.ndarray, "c i j k"], geometry: Geomet
     for k in range(probabilities.shape[-1]):
         plane = np.maximum(probabilities[..., k], PROBABILITY_FLOOR)
         others = np.delete(plane, channel, axis=0).max(axis=0)
-        slices.append(field_contours(np.log(plane[channel] / others), 0.0, outside=OUTSIDE))
+        slices.append(field_contours(np.log(plane[channel] / others), 0.0, outside=OUTSIDE, parts=PARTS))
     return _gathered(slices, geometry)
 
 

@@ -15,7 +15,7 @@ from plausible.runs.export_names import renamed, roi_names
 
 Holes = Literal["nested", "xor"]
 KINDS: dict[str, LoopKind] = {"nested": "CLOSED_PLANAR", "xor": "CLOSEDPLANAR_XOR"}
-SMALL_PX = 3.0
+SMALL_PX = 2.0
 """Below this radius, in voxels, the area inside contours is a few percent off."""
 HALF = Level("p50", "50 %", 0.5)
 SUFFIXES = {"p05": ("_p05", "_any"), "p50": ("_p50", "_half"), "p95": ("_p95", "_all")}
@@ -70,7 +70,7 @@ def doubts(found: Sequence[NamedOutlines], *, subject: str) -> Iterator[Problem]
     """Warn of contours that others may read differently: holes, small structures, lost parts."""
     told = (
         ("holes", [f"{one.contours.name} ({one.outlines.n_holes})" for one in found if one.outlines.n_holes]),
-        ("radius below 3 voxels", [one.contours.name for one in found if one.outlines.radius_px < SMALL_PX]),
+        ("radius below 2 voxels", [one.contours.name for one in found if one.outlines.radius_px < SMALL_PX]),
         (
             "parts too small to draw",
             [f"{one.contours.name} ({one.outlines.n_lost})" for one in found if one.outlines.n_lost],
@@ -83,7 +83,7 @@ def doubts(found: Sequence[NamedOutlines], *, subject: str) -> Iterator[Problem]
                 subject=subject,
                 severity="warning",
                 found=f"{what}: {', '.join(names)}",
-                expected="contours without holes, of 3 voxels of radius and more",
+                expected="contours without holes, of 2 voxels of radius and more",
                 fix="look at them in the program that will use them; --to seg has every voxel",
             )
 
@@ -124,7 +124,7 @@ def _meaning(case: ResultOfCase, structure: str, level: Level | None, outlines: 
     if outlines.n_holes:
         parts.append(f"{outlines.n_holes} loops are holes: some programs fill them.")
     if outlines.radius_px < SMALL_PX:
-        parts.append("Radius below 3 voxels: the area inside may be a few percent off.")
+        parts.append("Radius below 2 voxels: the area inside may be a few percent off.")
     return " ".join([*parts, "Made automatically, not reviewed. Research use only."])
 
 
