@@ -37,11 +37,11 @@ class BeamSettings:
         penumbra_mm: σ of the toy model's edges.
     """
 
-    angles_deg: tuple[float | int, ...] = (0.0, 40.0, 80.0, 120.0, 160.0, 200.0, 240.0, 280.0, 320.0)
-    beamlet_mm: float | int = 10.0
-    margin_mm: float | int = 5.0
-    attenuation_per_mm: float | int = 0.005
-    penumbra_mm: float | int = 3.0
+    angles_deg: tuple[float, ...] = (0.0, 40.0, 80.0, 120.0, 160.0, 200.0, 240.0, 280.0, 320.0)
+    beamlet_mm: float = 10.0
+    margin_mm: float = 5.0
+    attenuation_per_mm: float = 0.005
+    penumbra_mm: float = 3.0
 
     def __post_init__(self) -> None:
         if not self.angles_deg:

@@ -49,6 +49,14 @@ class Region:
         found[on_grid] = self.mask[tuple(places[on_grid].T)]
         return found
 
+    def onto(self, geometry: Geometry) -> Bool[np.ndarray, "i j k"]:
+        """Mask on the whole grid that the box was cut from."""
+        offset = np.linalg.inv(geometry.affine) @ self.geometry.affine[:, 3]
+        start = np.rint(offset[:3]).astype(int)
+        whole = np.zeros(geometry.shape, dtype=bool)
+        whole[tuple(slice(s, s + n) for s, n in zip(start, self.mask.shape, strict=True))] = self.mask
+        return whole
+
     def points_mm(self) -> Float64[np.ndarray, "n 3"]:
         """World coordinates of the voxels' centres."""
         places = np.argwhere(self.mask).astype(np.float64)

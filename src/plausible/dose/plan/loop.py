@@ -1,7 +1,7 @@
 """The closed loop: a plan on every contouring, and every plan read on every contouring.
 
-The first contouring is the reference. Its plan starts from equal weights; the others start from its solution. Every plan
-is scaled so that a metric of **its own** first target is the prescription, as a planner would do who believes that
+The first contouring is the reference. Its plan starts from equal weights; the others start from its solution. Every
+plan is scaled so that a metric of **its own** first target is the prescription, as a planner would do who believes that
 contour; this takes part of the effect on that target's coverage away.
 """
 

@@ -1,0 +1,50 @@
+"""What is told to a run of the closed loop beside beams, search and noise, which have records of their own."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from plausible.dose.metric_text import parse_metric
+from plausible.dose.plan import Asked, PlanGoal, usual_metrics
+
+Engine = Literal["analytic", "pyradplan"]
+Density = Literal["ct", "water"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplanSettings:
+    """How dose is computed and what is read of it.
+
+    Attributes:
+        engine: analytic is a toy model that needs nothing; pyradplan a photon pencil beam (extra plan).
+        dose_mm: side of the dose grid's cubes.
+        density: ct takes 1 + HU / 1000 for the toy model's depths, water fills the body with water.
+        metric: what is read, STRUCTURE:METRIC, e.g. "PTV_70:D98%[Gy]"; one per goal without it.
+    """
+
+    engine: Engine = "analytic"
+    dose_mm: float = 5.0
+    density: Density = "ct"
+    metric: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.dose_mm > 0:
+            raise ValueError(f"dose_mm must be above 0, got {self.dose_mm}")
+        for told in self.metric:
+            structure, sign, text = told.partition(":")
+            if not (structure and sign):
+                raise ValueError(f"metric must be STRUCTURE:METRIC, e.g. PTV_70:D98%[Gy], got {told!r}")
+            parse_metric(text)
+
+    def asked(self, goals: tuple[PlanGoal, ...], structures: list[str]) -> tuple[Asked, ...]:
+        """Metrics to read of the structures that are there.
+
+        Raises:
+            ValueError: a structure that the case does not have.
+        """
+        if not self.metric:
+            return usual_metrics(goals, structures)
+        pairs = [told.partition(":") for told in self.metric]
+        unknown = [name for name, _, _ in pairs if name not in structures]
+        if unknown:
+            raise ValueError(f"--metric: no structure {', '.join(unknown)}; there are: {', '.join(structures)}")
+        return tuple(Asked(name, parse_metric(text)) for name, _, text in pairs)
