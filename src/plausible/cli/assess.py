@@ -1,21 +1,23 @@
 """`plausible assess`: from members to maps, rows, verdicts and pages."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from plausible.cli.dose_options import Constraints, Doses
 from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
 from plausible.cli.outcome import guarded
 from plausible.cli.records import takes
 from plausible.cli.study_options import StudyOptions
+from plausible.runs.dose_settings import DoseSettings
 from plausible.runs.settings import AssessSettings, EvaluateSettings
 
 EXAMPLE = "plausible assess -i MEMBERS -o OUT --images imagesTs --review-below 0.85"
 
 
-@takes(StudyOptions, AssessSettings, EvaluateSettings, shared=("lesion_connectivity",))
+@takes(StudyOptions, AssessSettings, EvaluateSettings, DoseSettings, shared=("lesion_connectivity",))
 def assess(
     members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
     output: Output,
@@ -27,6 +29,8 @@ def assess(
         Path | None,
         typer.Option("--learned", help="What plausible learn made; its thresholds and mixture are used."),
     ] = None,
+    doses: Doses = None,
+    constraints: Constraints = None,
     fail_on_flag: Annotated[bool, typer.Option("--fail-on-flag", help="End with 10 if a case is flagged.")] = False,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
@@ -39,8 +43,11 @@ def assess(
     options: StudyOptions,
     settings: AssessSettings,
     scoring: EvaluateSettings,
+    judging: DoseSettings,
 ) -> None:
     """Measure the uncertainty of every case: maps, rows, a verdict and a page; with references, scores too.
+
+    With --dose the page shows what the members do to the dose, as plausible dose does.
 
     A run that was killed is run again with the same line and continues.
     """
@@ -50,11 +57,14 @@ def assess(
         from plausible.cli.results import finish_run, show_study
         from plausible.runs.assess import assess_study
         from plausible.runs.calibration import adopt_calibration
+        from plausible.runs.dose import dose_study, plan_doses
         from plausible.runs.evaluate import evaluate_study, referenced
         from plausible.runs.learned import read_learned
         from plausible.runs.record import write_run
 
-        study = options.study(members).part(part_id, num_parts=num_parts)
+        whole = options.study(members)
+        plan = plan_doses(whole, doses, constraints) if doses else None
+        study = whole.part(part_id, num_parts=num_parts)
         if dry_run:
             show_study(study, output, as_json=as_json)
             return
@@ -78,6 +88,11 @@ def assess(
             told |= asdict(scoring)
             with case_progress("evaluate", quiet=quiet) as progress:
                 walks += [evaluate_study(good, output, settings=scoring, overwrite=overwrite, on_case=progress)]
+        if plan:
+            told |= asdict(judging)
+            study = replace(study, problems=(*study.problems, *plan.problems))
+            with case_progress("dose", quiet=quiet) as progress:
+                walks += [dose_study(good, output, plan, settings=judging, overwrite=overwrite, on_case=progress)]
         write_run(output, "assess", told, walks, study=study, num_parts=num_parts, part_id=part_id)
         finish_run(
             output,

@@ -33,7 +33,8 @@ def report(
     max_mb: Annotated[float, typer.Option(min=0.2, help="Budget of a case page in MB.")] = MAX_MB,
     cohort_mb: Annotated[float, typer.Option(min=0.1, help="Budget of the cohort page in MB.")] = COHORT_MB,
     show_schema: Annotated[
-        Literal["case", "cohort"] | None, typer.Option("--schema", help="Print the JSON schema, and nothing else.")
+        Literal["case", "cohort", "dose"] | None,
+        typer.Option("--schema", help="Print the JSON schema, and nothing else."),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,

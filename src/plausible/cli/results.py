@@ -1,5 +1,6 @@
 """What assess, evaluate and demo share: the pages, the tables, and the last lines on the screen."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from plausible.cli.progress import case_progress
 from plausible.core import Problem, Study
 from plausible.evaluate import ENSEMBLE
 from plausible.report import CohortLine, CohortReport
+from plausible.report.dose_panels import constraint_lines
 from plausible.runs.cohort import flagged, lines_of, read_cases, write_cohort
 from plausible.runs.layout import COHORT_PAGE, FAILURES, case_folders
 from plausible.runs.report import draw_pages
 from plausible.runs.walk import Walked
 
 N_TRIAGE = 5
+N_OPEN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,7 @@ def _say_json(done: Finished) -> None:
             "problems": [problem.to_dict() for problem in done.warnings],
             "flagged": list(flagged(done.lines)),
             "from_before": done.from_before,
+            **_constraints_told(done.cohort),
             "cohort": str(done.output / COHORT_PAGE) if done.cohort else None,
         }
     )
@@ -132,6 +136,7 @@ def _say(done: Finished) -> None:
     _say_triage(done.lines)
     if done.cohort:
         _say_scores(done.cohort)
+        _say_constraints(done.cohort)
     if done.from_before:
         say(f"on the page too, from earlier runs into this folder: {', '.join(done.from_before)}")
     if done.cohort is None:
@@ -149,6 +154,28 @@ def _say_triage(lines: Sequence[CohortLine]) -> None:
     for line in ordered[:N_TRIAGE]:
         where = "" if line.worst_slice is None else f"slice {line.worst_slice}"
         say(f"  {line.agreement:.3f}  {line.subject}  {line.structure}  {where}  {line.state.replace('_', ' ')}")
+
+
+def _constraints_told(cohort: CohortReport | None) -> dict[str, object]:
+    """How the constraints of all cases stand, where there is a dose."""
+    if cohort is None or not cohort.constraints:
+        return {}
+    counted = Counter(one.verdict for one in cohort.constraints)
+    return {"constraints": {word: counted[word] for word in ("pass", "fail", "undecided", "cannot_tell")}}
+
+
+def _say_constraints(cohort: CohortReport) -> None:
+    """Say how the constraints stand, and which the members leave undecided, worst first."""
+    if not cohort.constraints:
+        return
+    counted = Counter(one.verdict for one in cohort.constraints)
+    said = ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in counted.most_common())
+    say(f"{len(cohort.constraints)} constraints: {said}")
+    undecided = [one for one in constraint_lines(cohort.constraints) if one.verdict == "undecided"]
+    for one in undecided[:N_OPEN]:
+        share = f"P(violation) {100 * one.probability:.0f} % [{100 * one.low:.0f}, {100 * one.high:.0f}]"
+        at = "" if one.review_slice is None else f"  slice {one.review_slice}"
+        say(f"  {share}  {one.subject}  {one.structure}  {one.text} {one.unit}, segmentation {one.nominal:.1f}{at}")
 
 
 def _say_scores(cohort: CohortReport) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from plausible.report.case_charts import gradient, interval_meaning, profile_chart, share_bar, volume_chart
+from plausible.report.dose_model import CaseDose
+from plausible.report.dose_panels import dose_content, review_slices
 from plausible.report.model import CaseReport, StructureSummary
 from plausible.report.page import made_by, script_json
 from plausible.report.panels import Content, Panels
@@ -17,17 +19,19 @@ STRUCTURE_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#00
 """Okabe and Ito 2008, in the order that reads best on grey images."""
 
 N_WORST = 8
+N_DOSE = 4
 ADDITIVE = ("", "mean")
 N_THUMBNAILS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaseView:
-    """What the panels read: the report, the slice viewer's content, and what was left out to keep the page small."""
+    """What the panels read: the report, the slice viewer's content, what was left out of it, and the dose."""
 
     report: CaseReport
     viewer: Mapping[str, Any]
     note: str
+    dose: CaseDose | None = None
 
 
 CASE_PANELS: Panels[CaseView] = Panels("case")
@@ -38,8 +42,11 @@ def colours_of(report: CaseReport) -> tuple[str, ...]:
     return tuple(STRUCTURE_COLOURS[n % len(STRUCTURE_COLOURS)] for n in range(len(report.structures)))
 
 
-def worst_slices(report: CaseReport) -> tuple[int, ...]:
-    """Slices to look at first: the worst of each structure, least agreed first, then those most uncertain next."""
+def worst_slices(report: CaseReport, dose: CaseDose | None = None) -> tuple[int, ...]:
+    """Slices to look at first: the worst of each structure, least agreed first, then those most uncertain next.
+
+    With a dose, the slices whose review would settle most of it follow those.
+    """
     ordered = sorted(report.structures, key=lambda s: s.agreement if known(s.agreement) else math.inf)
     chosen = list(dict.fromkeys(s.worst_slice for s in ordered if s.worst_slice is not None))
     ranked = sorted(
@@ -51,7 +58,8 @@ def worst_slices(report: CaseReport) -> tuple[int, ...]:
             break
         if all(abs(n - other) > 1 for other in chosen):
             chosen.append(n)
-    return tuple(chosen[: max(N_WORST, len(report.structures))])
+    found = chosen[: max(N_WORST, len(report.structures))]
+    return tuple(dict.fromkeys([*found, *(review_slices(dose)[:N_DOSE] if dose else ())]))
 
 
 @CASE_PANELS.add(title="Verdict", shows="What to do with this case, and why.")
@@ -192,6 +200,23 @@ def decomposition(view: CaseView) -> Content:
     if not found:
         return None
     return {"rows": [_split(key, values) for key, values in found.items()]}
+
+
+@CASE_PANELS.add(
+    title="Dose",
+    shows="What the structures receive if any of the members is the true contour: constraints, DVHs with bands, and "
+    "where the boundary matters for the dose.",
+    good="Bands clear of the limits; every constraint settled.",
+    bad="A band that straddles a limit: the contour decides whether the plan is acceptable.",
+    do="Review the slice named beside the constraint, or plan with a margin that covers the members.",
+    needs="a dose (plausible dose, or plausible assess --dose)",
+)
+def dose(view: CaseView) -> Content:
+    """Return constraints, figures and the slice where the dose is most in doubt."""
+    if view.dose is None:
+        return None
+    names = [structure.name for structure in view.report.structures]
+    return dose_content(view.dose, view.viewer, dict(zip(names, colours_of(view.report), strict=True)))
 
 
 @CASE_PANELS.add(

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from plausible.report.cohort_charts import page_link, reliability_chart, risk_coverage_chart, strip
+from plausible.report.dose_panels import N_LINES, WORDS, constraint_lines
 from plausible.report.model import CohortLine, CohortReport
 from plausible.report.page import made_by
 from plausible.report.panels import Content, Panels
 from plausible.report.text import known
+
+PASS_UP_TO = 0.05
+"""Share of the members above which a constraint that the segmentation passes is counted as open."""
 
 COLUMNS = (
     "subject", "structure", "state", "agreement", "volume_ml", "volume_low_ml", "volume_high_ml", "volume_cv",
@@ -91,6 +95,35 @@ def triage(view: CohortView) -> Content:
         "note": view.note,
         "csv": csv_address(view.lines[: view.n_shown], measures),
         "level": view.lines[0].volume_ml.level,
+    }
+
+
+@COHORT_PANELS.add(
+    title="Dose constraints",
+    shows="Constraints that the members leave open, worst first: whether the plan is acceptable hangs on the contour.",
+    good="Few lines, and none that the segmentation passes.",
+    bad="A constraint that the segmentation passes and many members violate.",
+    do="Open the case at the slice named, review it, and judge the plan again.",
+    needs="a dose (plausible dose, or plausible assess --dose)",
+)
+def constraints(view: CohortView) -> Content:
+    """Return the constraints that are not settled."""
+    every = view.report.constraints
+    if not every:
+        return None
+    waiting = constraint_lines(every)
+    turned = [one for one in every if not one.nominal_violates and one.probability > PASS_UP_TO]
+    return {
+        "n_all": len(every),
+        "n_cases": len({one.subject for one in every}),
+        "counts": {word: sum(one.verdict == word for one in every) for word in WORDS},
+        "n_turned": len(turned),
+        "pass_up_to": PASS_UP_TO,
+        "shown": [
+            (one, page_link(one.page), page_link(one.page, slice_index=one.review_slice)) for one in waiting[:N_LINES]
+        ],
+        "n_hidden": max(len(waiting) - N_LINES, 0),
+        "words": WORDS,
     }
 
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from plausible.core import INTENDED_USE, SCHEMA_VERSION
 
 State = Literal["review", "pass", "cannot_tell"]
+DoseState = Literal["pass", "fail", "undecided", "cannot_tell"]
 
 
 def _undefined(value: Any) -> Any:
@@ -188,6 +189,29 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConstraintLine:
+    """One constraint of one case in the cohort's table."""
+
+    subject: str
+    structure: str
+    text: str
+    unit: str
+    verdict: DoseState
+    sure: bool
+    nominal: Quantity
+    nominal_violates: bool
+    probability: Quantity
+    low: Quantity
+    high: Quantity
+    k: int
+    n: int
+    priority: int | None
+    checked: bool
+    review_slice: int | None
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """One case that could not be done, and why."""
 
@@ -213,6 +237,7 @@ class CohortReport:
     reliability: tuple[Reliability, ...] = ()
     risk_coverage: tuple[RiskCoverageCurve, ...] = ()
     workload: tuple[Workload, ...] = ()
+    constraints: tuple[ConstraintLine, ...] = ()  # every constraint of every case with a dose
     methods: str = ""
     warnings: tuple[str, ...] = ()
     calibration: Mapping[str, Any] | None = None

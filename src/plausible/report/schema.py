@@ -9,14 +9,19 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from plausible.core import SCHEMA_VERSION
+from plausible.report.dose_model import CaseDose
 from plausible.report.model import CaseReport, CohortReport
 
-Report = TypeVar("Report", CaseReport, CohortReport)
-REPORTS: Mapping[str, type[CaseReport] | type[CohortReport]] = {"case": CaseReport, "cohort": CohortReport}
+Report = TypeVar("Report", CaseReport, CohortReport, CaseDose)
+REPORTS: Mapping[str, type[CaseReport] | type[CohortReport] | type[CaseDose]] = {
+    "case": CaseReport,
+    "cohort": CohortReport,
+    "dose": CaseDose,
+}
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of case.json or cohort.json.
+    """Return the JSON schema (draft 2020-12) of case.json, cohort.json or dose.json.
 
     Raises:
         ValueError: a kind that is no report.
@@ -31,7 +36,7 @@ def schema(kind: str) -> dict[str, Any]:
     }
 
 
-def to_json(report: CaseReport | CohortReport) -> str:
+def to_json(report: CaseReport | CohortReport | CaseDose) -> str:
     """Write a report as JSON; NaN and infinity become null."""
     return json.dumps(_plain(asdict(report)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -52,6 +57,15 @@ def cohort_from_json(text: str) -> CohortReport:
         ValueError: no such report, or one of another major schema version.
     """
     return _read(text, CohortReport, "cohort")
+
+
+def dose_from_json(text: str) -> CaseDose:
+    """Read dose.json.
+
+    Raises:
+        ValueError: no such report, or one of another major schema version.
+    """
+    return _read(text, CaseDose, "dose")
 
 
 def _read(text: str, kind: type[Report], name: str) -> Report:

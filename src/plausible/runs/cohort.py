@@ -33,7 +33,9 @@ from plausible.report import (
     cohort_page,
     to_json,
 )
+from plausible.report.dose_model import CaseDose
 from plausible.runs.calibration import CALIBRATION_JSON, Calibrations, read_calibration
+from plausible.runs.dose_tables import cohort_lines, read_dose_result, write_dose_tables
 from plausible.runs.evaluation import EvaluatedCase, row_from_dict
 from plausible.runs.layout import (
     CASE_JSON,
@@ -78,15 +80,17 @@ class CaseResults:
     report: CaseReport | None
     evaluated: EvaluatedCase | None
     failure: tuple[str, Problem] | None
+    dose: CaseDose | None = None
 
     @property
     def rows(self) -> list[Score]:
         """Every row of the case, those of the assessment once."""
         scored = self.evaluated.rows if self.evaluated else ()
+        of_dose = [row_from_dict(row) for row in self.dose.scores] if self.dose else []
         if self.report is None:
-            return list(scored)
+            return [*scored, *of_dose]
         own = [row for row in map(row_from_dict, self.report.scores) if not row.against]
-        return [*own, *(row for row in scored if row.against)]
+        return [*own, *of_dose, *(row for row in scored if row.against)]
 
 
 def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float = MAX_MB) -> CohortReport:
@@ -110,6 +114,9 @@ def write_cohort(output: Path, *, study: str = "", seed: int = 0, max_mb: float 
     copy = output / CALIBRATION_JSON
     if copy.is_file():
         report = _watched(report, cases, read_calibration(copy))
+    doses = [case.dose for case in cases if case.dose]
+    report = replace(report, constraints=tuple(cohort_lines(output, doses)))
+    write_dose_tables(output, doses)
     write_rows(output / SCORES, [row for case in cases for row in case.rows])
     write_failures(output / FAILURES, [case.failure for case in cases if case.failure])
     write_text(output / COHORT_JSON, to_json(report))
@@ -124,7 +131,8 @@ def read_cases(output: Path, *, subjects: Collection[str] | None = None) -> Iter
             continue
         try:
             report = read_case(folder) if (folder / CASE_JSON).is_file() else None
-            yield CaseResults(folder.name, report, read_evaluation(folder), read_failure(folder))
+            evaluated, dose = read_evaluation(folder), read_dose_result(folder)
+            yield CaseResults(folder.name, report, evaluated, read_failure(folder), dose)
         except InvalidInput as error:
             yield CaseResults(folder.name, None, None, ("report", replace(error.problem, subject=folder.name)))
 

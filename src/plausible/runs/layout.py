@@ -3,7 +3,7 @@
 ```
 OUT/  run.json  cohort.html  cohort.json  scores.csv  failures.csv
       CASE/ case.json case.html  segmentation.nii.gz  probability.nii.gz  <map>.nii.gz ...
-            evaluation.json  failure.json
+            evaluation.json  dose.json  failure.json
 ```
 `failure.json` says why a case could not be done, and goes when it could.
 """
@@ -23,6 +23,7 @@ CASE_JSON = "case.json"
 CASE_PAGE = "case.html"
 EVALUATION_JSON = "evaluation.json"
 FAILURE_JSON = "failure.json"
+DOSE_JSON = "dose.json"
 CURVES_JSON = "curves.json"
 COHORT_JSON = "cohort.json"
 COHORT_PAGE = "cohort.html"
@@ -39,7 +40,7 @@ def run_json(*, num_parts: int, part_id: int) -> str:
 
 def case_folders(output: Path) -> Iterator[Path]:
     """Folders of the cases that were begun, in order of their names."""
-    kept = {CASE_JSON, EVALUATION_JSON, FAILURE_JSON}
+    kept = {CASE_JSON, EVALUATION_JSON, DOSE_JSON, FAILURE_JSON}
     for folder in sorted(path for path in output.glob("*") if path.is_dir()):
         if any((folder / name).is_file() for name in kept):
             yield folder
@@ -58,6 +59,7 @@ RESULT_OF = {
     "assess": CASE_JSON,
     "evaluate": EVALUATION_JSON,
     "calibrate": CURVES_JSON,
+    "dose": DOSE_JSON,
     "diversity": DIVERSITY_JSON,
 }
 """The file that says a stage is done with a case."""

@@ -14,6 +14,7 @@ from plausible.io.atomic import write_text
 from plausible.io.nifti import stem
 from plausible.io.results import PROBABILITY, SEGMENTATION
 from plausible.report import CaseReport, StructureSummary, case_from_json, case_page
+from plausible.runs.dose_tables import read_dose_result
 from plausible.runs.evaluation import EvaluatedCase
 from plausible.runs.layout import CASE_JSON, CASE_PAGE, EVALUATION_JSON, read_json
 
@@ -32,6 +33,7 @@ def draw_case(folder: Path, *, max_mb: float = MAX_MB) -> tuple[Problem, ...]:
     report = read_case(folder)
     image, no_image = _if_readable(lambda: _image(report, folder), code="E109", subject=report.subject)
     reference, no_reference = _if_readable(lambda: _reference(folder), code="E106", subject=report.subject)
+    dose = read_dose_result(folder)
     lost = tuple(problem for problem in (no_image, no_reference) if problem)
     unseen = (f"Not shown: {problem.file}: {problem.found}." for problem in lost)
     page = case_page(
@@ -39,8 +41,13 @@ def draw_case(folder: Path, *, max_mb: float = MAX_MB) -> tuple[Problem, ...]:
         image=image,
         probability=read_scalar_map(folder / PROBABILITY),
         segmentation=_labels(folder / SEGMENTATION, classes_of(folder)),
-        maps=tuple(read_scalar_map(folder / one.path) for one in report.maps if _is_overlay(one.quantity)),
+        maps=tuple(
+            read_scalar_map(folder / one.path)
+            for one in (*report.maps, *(dose.maps if dose else ()))
+            if _is_overlay(one.quantity)
+        ),
         reference=reference,
+        dose=dose,
         max_mb=max_mb,
     )
     write_text(folder / CASE_PAGE, page)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from plausible.core import InvalidInput, Problem
-from plausible.runs.layout import CASE_JSON, CASE_PAGE, EVALUATION_JSON, case_folders
+from plausible.runs.layout import CASE_JSON, CASE_PAGE, DOSE_JSON, EVALUATION_JSON, case_folders
 from plausible.runs.pages import MAX_MB, draw_case
 from plausible.runs.walk import OnCase
 
@@ -52,5 +52,5 @@ def _is_current(folder: Path) -> bool:
     page = folder / CASE_PAGE
     if not page.is_file():
         return False
-    numbers = [folder / name for name in (CASE_JSON, EVALUATION_JSON) if (folder / name).is_file()]
+    numbers = [folder / name for name in (CASE_JSON, EVALUATION_JSON, DOSE_JSON) if (folder / name).is_file()]
     return page.stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in numbers)

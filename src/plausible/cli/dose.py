@@ -1,0 +1,62 @@
+"""`plausible dose`: what the plausible contours do to the dose-volume histogram and to the constraints of a plan."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plausible.cli.dose_options import Constraints, Doses
+from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
+from plausible.cli.outcome import guarded
+from plausible.cli.records import takes
+from plausible.cli.study_options import StudyOptions
+from plausible.runs.dose_settings import DoseSettings
+
+EXAMPLE = "plausible dose -i MEMBERS --dose doses -o OUT --constraints head_and_neck"
+
+
+@takes(StudyOptions, DoseSettings)
+def dose(
+    members: Annotated[Path, typer.Option("-i", "--members", help="Folder with a folder per member, or study.toml.")],
+    output: Output,
+    doses: Doses = None,
+    constraints: Constraints = None,
+    num_parts: NumParts = 1,
+    part_id: PartId = 0,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    *,
+    options: StudyOptions,
+    settings: DoseSettings,
+) -> None:
+    """Say what each structure receives if any member is the true contour, and which constraints that leaves open.
+
+    The dose is fixed; nothing is planned again. Members of plausible draw are members like any others. OUT may hold an
+    assessment; its pages then show the dose. A run that was killed is run again with the same line and continues.
+    """
+
+    def run() -> None:
+        from plausible.cli.progress import case_progress
+        from plausible.cli.results import finish_run, show_study
+        from plausible.runs.dose import dose_study, plan_doses
+        from plausible.runs.record import write_run
+
+        if doses is None:
+            raise ValueError("give the doses: --dose FOLDER with CASE.nii.gz in Gy or CASE.dcm (RTDOSE)")
+        whole = options.study(members)
+        plan = plan_doses(whole, doses, constraints)
+        having = replace(whole, problems=(*whole.problems, *plan.problems)).only(tuple(plan.doses))
+        study = having.part(part_id, num_parts=num_parts)
+        if dry_run:
+            show_study(study, output, as_json=as_json)
+            return
+        with case_progress("dose", quiet=quiet) as progress:
+            walked = dose_study(study, output, plan, settings=settings, overwrite=overwrite, on_case=progress)
+        write_run(output, "dose", asdict(settings), [walked], study=study, num_parts=num_parts, part_id=part_id)
+        finish_run(output, study, [walked], whole=num_parts == 1, seed=seed, quiet=quiet, as_json=as_json)
+
+    guarded(run, as_json=as_json)
