@@ -100,7 +100,7 @@ def read_header(path: Path, *, tags: Sequence[str] | None = None) -> Any:
     try:
         header = dicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted, force=_without_preamble(path))
     except Exception as error:  # pydicom raises whatever a damaged file leads it to
-        raise _not_dicom(path, f"not readable as DICOM ({type(error).__name__})") from error
+        raise _not_dicom(path, "no DICOM, or damaged at its start") from error
     if str(header.file_meta.get("MediaStorageSOPClassUID", "")) == _DICOMDIR:
         raise _not_dicom(path, "a DICOMDIR, the list of a medium")
     if not header.get("SOPClassUID") or not header.get("SOPInstanceUID"):

@@ -16,6 +16,8 @@ DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 PLANS = ("1.2.840.10008.5.1.4.1.1.481.5", "1.2.840.10008.5.1.4.1.1.481.8")
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
+_ENDINGS = ("", ".dcm", ".dicom", ".ima")
+"""Endings of DICOM files: one of these that cannot be read is a loss, any other is a file beside them."""
 _TAGS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "PatientID", "ImageType", "Rows", "Columns", "NumberOfFrames", "PixelSpacing", "ImageOrientationPatient",
@@ -140,7 +142,7 @@ class DicomFolder:
 
     Attributes:
         others: how many objects of other modalities.
-        problems: files that could not be read; each is a warning.
+        problems: files that could not be read: warnings, and notes where they are called unlike DICOM files.
     """
 
     images: tuple[SeriesFiles, ...] = ()
@@ -189,7 +191,8 @@ def sort_folder(source: Path | Sequence[Path]) -> DicomFolder:
             try:
                 headers.append((path, read_header(path, tags=_TAGS)))
             except InvalidInput as error:
-                problems.append(replace(error.problem, severity="warning"))
+                severity = "warning" if path.suffix.lower() in _ENDINGS or path.stem.isdigit() else "note"
+                problems.append(replace(error.problem, severity=severity))
         return _sorted(headers, tuple(problems))
 
 

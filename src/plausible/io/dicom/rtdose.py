@@ -18,7 +18,7 @@ from plausible.core.problems import ProblemWarning
 from plausible.io.dicom import resampling
 from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, decoded, numbers, read_header, refusal, text, tolerant
 from plausible.io.dicom.dose_checks import check_what_it_is, implausible, stray_rescale
-from plausible.io.dicom.dose_choice import Chosen, chosen_doses, check_fractions, summed
+from plausible.io.dicom.dose_choice import Chosen, check_fractions, chosen_doses, summed
 from plausible.io.dicom.dose_frames import Frames, frames_of
 from plausible.io.dicom.folder import DOSE, frame_of_reference, sort_folder
 

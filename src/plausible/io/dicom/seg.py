@@ -1,0 +1,173 @@
+"""DICOM SEG to masks on the grid of an image, through highdicom: placed by geometry, never by the number of a frame.
+
+Empty frames are left out of such files and slices are counted from another end, so a mask is put on the grid of the
+image by `match_geometry`; without an image the segments keep the file's own grid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, Integer
+
+from plausible.core import Classes, Geometry, InvalidInput, LabelMap
+from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, refusal, text, tolerant
+from plausible.io.dicom.folder import SEGMENTATIONS, sort_folder
+from plausible.io.dicom.highdicom_parts import highdicom
+from plausible.io.dicom.roi_names import unique_names
+from plausible.io.dicom.series import SeriesImage
+
+SegKind = Literal["binary", "fractional", "labelmap"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegImage:
+    """Segments of a DICOM SEG on one grid.
+
+    Attributes:
+        fractions: by name, the share of each voxel or its probability, 0 to 1; exactly 0 and 1 unless `kind` is
+            fractional.
+        numbers: SegmentNumber of each name.
+        geometry: of the image, or of the file where no image was given.
+    """
+
+    kind: SegKind
+    fractions: Mapping[str, Float32[np.ndarray, "i j k"]]
+    numbers: Mapping[str, int]
+    geometry: Geometry
+    instance_uid: str
+    frame_of_reference_uid: str
+    patient_id: str = field(repr=False)
+
+    def mask(self, name: str) -> Bool[np.ndarray, "i j k"]:
+        """Voxels of which a segment has at least half."""
+        return self.fractions[name] >= 0.5
+
+    def label_map(self) -> LabelMap:
+        """Return all segments as labels, by their numbers.
+
+        Raises:
+            InvalidInput: E308, two segments share voxels: then only masks can hold them.
+        """
+        values: Integer[np.ndarray, "i j k"] = np.zeros(self.geometry.shape, dtype=np.uint16)
+        for name, number in self.numbers.items():
+            mask = self.mask(name)
+            if values[mask].any():
+                raise refusal(
+                    "E308",
+                    found=f"segment {name} shares {int(np.count_nonzero(values[mask]))} voxels with another",
+                    expected="segments that exclude each other",
+                    fix="take each segment's mask instead",
+                )
+            values[mask] = number
+        return LabelMap(values, self.geometry, Classes.exclusive_of({"background": 0, **self.numbers}))
+
+
+def read_seg(path: Path, *, image: SeriesImage | None = None) -> SegImage:
+    """Read a DICOM SEG file.
+
+    Args:
+        path: file.
+        image: series whose grid the segments are put on; None keeps the file's own grid (empty slices may be lacking).
+
+    Raises:
+        InvalidInput: E601, the file is none; E201, its grid is not the image's; E610 or E611, of another frame of
+            reference or patient; E619.
+        UnfitEnvironment: E901 without the extra `dicom`.
+    """
+    with tolerant():
+        _check_is_seg(path)
+        seg = highdicom().seg.segread(path)
+        _check_belongs(path, seg, image)
+        kind: SegKind = {"BINARY": "binary", "FRACTIONAL": "fractional"}.get(str(seg.SegmentationType), "labelmap")  # type: ignore[assignment]
+        written = {
+            int(number): text(seg.get_segment_description(number), "SegmentLabel") for number in seg.segment_numbers
+        }
+        named, _ = unique_names(written, path=path)
+        placed = {name: _placed(path, seg, number, image) for number, name in named.items()}
+        geometry = next(iter(placed.values()))[1]
+        return SegImage(
+            kind=kind,
+            fractions={name: values for name, (values, _) in placed.items()},
+            numbers={name: number for number, name in named.items()},
+            geometry=geometry,
+            instance_uid=text(seg, "SOPInstanceUID"),
+            frame_of_reference_uid=text(seg, "FrameOfReferenceUID"),
+            patient_id=text(seg, "PatientID"),
+        )
+
+
+def _check_is_seg(path: Path) -> None:
+    found = sort_folder(path)
+    if found.problems:
+        raise InvalidInput(found.problems[0])
+    if not found.segmentations:
+        raise refusal(
+            "E601",
+            path=path,
+            found="an object that is no segmentation",
+            expected=f"a DICOM SEG (SOP class {SEGMENTATIONS[0]} or {SEGMENTATIONS[1]})",
+            fix="plausible inspect -i FOLDER lists the segmentations of a folder",
+        )
+
+
+def _check_belongs(path: Path, seg: Any, image: SeriesImage | None) -> None:
+    frames = int(seg.get("NumberOfFrames") or 1)
+    rows, columns = int(seg.Rows), int(seg.Columns)
+    check_size(frames * rows * columns, path=path, what=f"{frames} frames {rows}×{columns}")
+    if image is None:
+        return
+    if text(seg, "PatientID") != image.patient_id:
+        raise refusal(
+            "E611",
+            path=path,
+            found="the segmentation has another PatientID than the image",
+            expected="objects of one patient",
+            fix="sort the files by patient; the identifiers are not printed here",
+        )
+    if text(seg, "FrameOfReferenceUID") != image.frame_of_reference_uid:
+        raise refusal(
+            "E610",
+            path=path,
+            found=f"frame of reference {text(seg, 'FrameOfReferenceUID')}, image in {image.frame_of_reference_uid}",
+            expected="one frame of reference",
+            fix="use the series the segmentation was made on, or register both first",
+        )
+
+
+def _placed(path: Path, seg: Any, number: int, image: SeriesImage | None) -> tuple[np.ndarray, Geometry]:
+    """Values of one segment on the wanted grid, and that grid."""
+    try:
+        volume = seg.get_volume(segment_numbers=[number], rescale_fractional=True, dtype=np.float32)
+        if image is not None:
+            volume = volume.match_geometry(_grid(image.geometry, image.frame_of_reference_uid), tol=1e-3)
+    except (ValueError, RuntimeError) as error:
+        raise refusal(
+            "E201",
+            path=path,
+            found=f"segment {number} cannot be put on the grid: {error}",
+            expected="frames on the slices of the image, with its spacing",
+            fix="use the series the segmentation was made on, or resample it there first",
+        ) from error
+    values = np.asarray(volume.array, dtype=np.float32)
+    values = values[..., 0] if values.ndim == 4 else values
+    if image is not None:
+        return values, image.geometry
+    values = values.transpose(2, 1, 0)
+    affine = np.array(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
+    affine[:3] = LPS_TO_RAS @ affine[:3]
+    return values, Geometry((values.shape[0], values.shape[1], values.shape[2]), affine)
+
+
+def _grid(geometry: Geometry, frame_of_reference_uid: str) -> Any:
+    """The grid as highdicom has it, with our order of axes and DICOM's world."""
+    affine = geometry.affine.copy()
+    affine[:3] = LPS_TO_RAS @ affine[:3]
+    return highdicom().VolumeGeometry(
+        affine=affine,
+        spatial_shape=geometry.shape,
+        coordinate_system="PATIENT",
+        frame_of_reference_uid=frame_of_reference_uid or None,
+    )
