@@ -14,6 +14,7 @@ from plausible.cli.records import takes
 from plausible.core import InvalidInput, Problem
 from plausible.train import (
     RECIPES,
+    DiversitySettings,
     EnsembleKind,
     Recipe,
     Split,
@@ -28,7 +29,7 @@ Told = TypeVar("Told")
 EXAMPLE = "plausible train Dataset004_Hippocampus -o MODEL --members 5 --workers 2"
 
 
-@takes(TrainingSettings)
+@takes(TrainingSettings, DiversitySettings)
 def train(
     dataset: Annotated[Path, typer.Argument(help="nnU-Net raw dataset: dataset.json, imagesTr, labelsTr.")],
     output: Output,
@@ -48,6 +49,9 @@ def train(
         Path | None,
         typer.Option(help='JSON: [{"architecture": "segresnet"}, {"loss": "ce", "width": 24}, ...], one per member.'),
     ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Folder of images without labels, on which members are made to differ.")
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(help='JSON: {"train": [CASE, ...], "validation": [CASE, ...]}; else by seed.')
     ] = None,
@@ -63,6 +67,7 @@ def train(
     quiet: Quiet = False,
     *,
     settings: TrainingSettings,
+    diversity: DiversitySettings,
 ) -> None:
     """Train the members of an ensemble: nnU-Net's preprocessing, MONAI's networks, and a method for each of them.
 
@@ -77,6 +82,8 @@ def train(
             "settings": settings,
             "raters": raters or (),
             "recipes": _read_recipes(recipes) if recipes else RECIPES,
+            "diversity": diversity,
+            "unlabelled": unlabelled,
             "split": told,
             "validation_fraction": validation_fraction,
             "seed": seed,

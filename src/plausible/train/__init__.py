@@ -1,5 +1,7 @@
 """Train ensembles: nnU-Net's preprocessing and planning, MONAI's network, loss and transforms."""
 
+from plausible.train.diversity_objectives import DIVERSITY_OBJECTIVES, DiversityName, DiversityObjective
+from plausible.train.diversity_settings import DiversitySettings
 from plausible.train.ensemble import Trained, plan_training, train_ensemble
 from plausible.train.member_record import MemberRecord
 from plausible.train.methods import METHODS, MethodName, TrainingMethod
@@ -10,8 +12,12 @@ from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split, split_cases
 
 __all__ = [
+    "DIVERSITY_OBJECTIVES",
     "METHODS",
     "RECIPES",
+    "DiversityName",
+    "DiversityObjective",
+    "DiversitySettings",
     "EnsembleKind",
     "MemberRecord",
     "MethodName",

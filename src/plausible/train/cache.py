@@ -14,12 +14,15 @@ from plausible.train.preprocess import prepare_image, prepare_labels
 
 def prepare_case(case: Case, plan: Plan, *, cache: Path) -> None:
     """Bring one case onto the network's grid and keep it; does nothing if it is there."""
-    paths = _paths(cache, case.subject)
-    if all(path.exists() for path in paths):
+    if all(path.exists() for path in _paths(cache, case.subject)):
         return
     image, labels = read_pair(case)
-    prepared = prepare_labels(labels, image.geometry, plan)
-    for path, values in zip(paths, (prepare_image(image, plan), prepared, places_of(prepared)), strict=True):
+    keep_prepared(case.subject, prepare_image(image, plan), prepare_labels(labels, image.geometry, plan), cache=cache)
+
+
+def keep_prepared(subject: str, image: np.ndarray, labels: np.ndarray, *, cache: Path) -> None:
+    """Keep what is on the network's grid."""
+    for path, values in zip(_paths(cache, subject), (image, labels, places_of(labels)), strict=True):
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, np.ascontiguousarray(values), allow_pickle=False)
 

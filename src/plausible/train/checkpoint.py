@@ -1,6 +1,7 @@
 """A training under way on disk: weights, optimiser, schedule, what the method collected, and torch's random state."""
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ NAME = "checkpoint.pt"
 
 def save_checkpoint(folder: Path, training: Training) -> None:
     """Write everything that is needed to continue with the same bits."""
-    content = {
+    write_bytes(folder / NAME, saved(_content(training)))
+
+
+def save_together(folder: Path, trainings: Sequence[Training]) -> None:
+    """Write several trainings that go in step as one file, so that none is ahead of the others."""
+    write_bytes(folder / NAME, saved({"members": [_content(training) for training in trainings]}))
+
+
+def _content(training: Training) -> dict[str, Any]:
+    return {
         "network": training.network.state_dict(),
         "optimiser": training.optimiser.state_dict(),
         "schedule": training.schedule.state_dict(),
@@ -26,15 +36,30 @@ def save_checkpoint(folder: Path, training: Training) -> None:
         "seconds": [training.seconds, training.cpu_seconds],
         "history": [list(entry) for entry in training.history],
     }
-    write_bytes(folder / NAME, saved(content))
 
 
 def resume(folder: Path, training: Training, *, device: str) -> Training:
     """Continue from the checkpoint of a folder, if there is one."""
+    content = _read(folder, device)
+    return training if content is None else _restored(training, content)
+
+
+def resume_together(folder: Path, trainings: Sequence[Training], *, device: str) -> list[Training]:
+    """Continue trainings that go in step, if there is a checkpoint of them."""
+    content = _read(folder, device)
+    if content is None:
+        return list(trainings)
+    return [_restored(training, told) for training, told in zip(trainings, content["members"], strict=True)]
+
+
+def _read(folder: Path, device: str) -> Any:
     path = folder / NAME
     if not path.exists():
-        return training
-    content = torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
+        return None
+    return torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
+
+
+def _restored(training: Training, content: Mapping[str, Any]) -> Training:
     training.network.load_state_dict(content["network"])
     training.optimiser.load_state_dict(content["optimiser"])
     training.schedule.load_state_dict(content["schedule"])

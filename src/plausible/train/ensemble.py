@@ -13,10 +13,12 @@ from plausible.core import Problem, content_key, missing_extra, provenance
 from plausible.io.atomic import write_json
 from plausible.io.raw_dataset import DatasetJson, raters_of, read_dataset_json
 from plausible.train.cases import Surveys, survey_dataset, untrainable
+from plausible.train.coupled import planned, train_coupled
 from plausible.train.design import Design
+from plausible.train.diversity_settings import DiversitySettings
 from plausible.train.fingerprint import Fingerprint, fingerprint
 from plausible.train.folder import START, check_folder, check_same, finished_model, request_of
-from plausible.train.job import MemberJob
+from plausible.train.job import BACKBONE, EnsembleJob, MemberJob
 from plausible.train.member_record import MemberRecord
 from plausible.train.model import ModelInfo
 from plausible.train.naming import ensemble_name
@@ -24,10 +26,12 @@ from plausible.train.plan import Plan, plan
 from plausible.train.recipes import RECIPES, Recipe
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split
+from plausible.train.unlabelled import Unlabelled, find_unlabelled, prepare_unlabelled
 from plausible.train.workers import Progress, run_jobs
 
 CACHE = ".prepared"
-LEFT_OUT = ("split", "data", "version", "recipes")
+UNLABELLED = "unlabelled"
+LEFT_OUT = ("split", "data", "version", "recipes", UNLABELLED)
 """What is not repeated in the command that stands in the model."""
 
 
@@ -49,6 +53,8 @@ def train_ensemble(
     settings: TrainingSettings | None = None,
     raters: Sequence[str] = (),
     recipes: Sequence[Recipe] = RECIPES,
+    diversity: DiversitySettings | None = None,
+    unlabelled: Path | None = None,
     split: Split | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
@@ -68,17 +74,20 @@ def train_ensemble(
         settings: how each member is trained.
         raters: of a rater ensemble, each with label maps in `labelsTr_<rater>`; none takes all there are.
         recipes: of a heterogeneous ensemble, changes to the settings of member 0, 1, ...
+        diversity: how members are made to differ beyond that; None trains each for itself.
+        unlabelled: folder of images without labels on which members are to differ.
         split: subjects to train and validate on; None keeps `validation_fraction` of them by seed.
         validation_fraction: share of the cases for validation; 0 for none.
         seed: of the split; member m has the seed `seed + m`.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
-        workers: members trained at the same time, each in a process of its own.
+        workers: members trained at the same time, each in a process of its own; of no account where members are made
+            to differ, which takes one process.
         threads: of each worker; 0 shares the processor's cores out. Bits repeat only with the same number.
         on_progress: called with member, iteration, number of iterations, loss.
 
     Raises:
         InvalidInput: E501 nothing to train on, E502 the folder holds something else, E503 it was trained otherwise,
-            E108 and E311 for an unreadable dataset.
+            E507 no unlabelled images, E108 and E311 for an unreadable dataset.
         UnfitEnvironment: E901 torch or MONAI or the device is missing, E902 a worker was killed.
     """
     check_folder(output)
@@ -89,15 +98,23 @@ def train_ensemble(
         seed=seed,
         settings=settings or TrainingSettings(),
         recipes=tuple(recipes),
+        diversity=diversity or DiversitySettings(),
     )
+    others = _unlabelled(unlabelled, design.diversity, told)
     surveys = _survey(dataset, design, raters, split, validation_fraction)
     raters = [rater for rater in surveys.by_rater if rater]
-    request = request_of({**design.asked, "rater": raters, **asdict(design.settings)}, surveys)
+    asked = {**design.asked, "rater": raters, **asdict(design.settings)}
+    request = request_of({**asked, UNLABELLED: others.hashes} if others.hashes else asked, surveys)
     finished = finished_model(output, request)
     if finished:
         return Trained(finished, True, surveys.left_out)
+    workers = 1 if design.diversity.used else workers
     started = _start(output, request, design, surveys, told, device=device, threads=_threads(threads, workers))
-    _run(output, started, surveys, told, design, workers=workers, on_progress=on_progress)
+    jobs = _prepared(output, started, surveys, told, design)
+    if design.diversity.used:
+        train_coupled(_coupled(output, started, jobs, others, design, told), on_progress=on_progress)
+    else:
+        run_jobs(jobs, workers=min(workers, len(jobs)), on_progress=on_progress)
     return Trained(_assemble(output, started, surveys, told), False, surveys.left_out)
 
 
@@ -109,6 +126,8 @@ def plan_training(
     settings: TrainingSettings | None = None,
     raters: Sequence[str] = (),
     recipes: Sequence[Recipe] = RECIPES,
+    diversity: DiversitySettings | None = None,
+    unlabelled: Path | None = None,
     split: Split | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
@@ -124,10 +143,14 @@ def plan_training(
         seed=seed,
         settings=settings or TrainingSettings(),
         recipes=tuple(recipes),
+        diversity=diversity or DiversitySettings(),
     )
+    told = read_dataset_json(dataset / "dataset.json")
+    _unlabelled(unlabelled, design.diversity, told)
     surveys = _survey(dataset, design, raters, split, validation_fraction)
-    found = _fingerprint(surveys, read_dataset_json(dataset / "dataset.json").channels)
-    planned = plan(found, design.settings)
+    found = _fingerprint(surveys, told.channels)
+    shared = plan(found, design.settings)
+    plans = [design.plan_of(m, found, shared) for m in range(members)]
     return {
         "members": [
             {
@@ -135,12 +158,13 @@ def plan_training(
                 "rater": part.rater,
                 "train": len(part.train),
                 "validation": len(part.validation),
-                "network": design.plan_of(m, found, planned).architecture,
+                "network": own.architecture,
             }
-            for m, part in enumerate(design.parts(surveys))
+            for own, part in zip(plans, design.parts(surveys), strict=True)
         ],
+        "diversity": planned(design.diversity, plans, design.settings),
         "left_out": [problem.to_dict() for problem in surveys.left_out],
-        "plan": planned.to_dict(),
+        "plan": shared.to_dict(),
     }
 
 
@@ -183,24 +207,18 @@ def _start(
     return plain
 
 
-def _run(
-    output: Path,
-    started: Mapping[str, Any],
-    surveys: Surveys,
-    told: DatasetJson,
-    design: Design,
-    *,
-    workers: int,
-    on_progress: Progress | None,
-) -> None:
+def _prepared(
+    output: Path, started: Mapping[str, Any], surveys: Surveys, told: DatasetJson, design: Design
+) -> list[MemberJob]:
+    """Bring every case onto the network's grid, and return what each member's training needs."""
     from plausible.train.cache import prepare_case
 
     shared, found = Plan.from_dict(started["plan"]), _fingerprint(surveys, told.channels)
-    cache = output / CACHE / content_key(started["plan"])[:12]
+    cache = _cache(output, started)
     for rater, surveyed in surveys.by_rater.items():
         for subject in [*surveyed.split.train, *surveyed.split.validation]:
             prepare_case(surveyed.study.case(subject), shared, cache=cache / rater)
-    jobs = [
+    return [
         MemberJob(
             id=f"member_{m}",
             folder=output / f"member_{m}",
@@ -212,10 +230,46 @@ def _run(
             settings=replace(design.settings_of(m), precision=started["precision"]),
             device=started["device"],
             threads=started["threads"],
+            diversity=design.diversity.asked,
         )
         for m, part in enumerate(design.parts(surveys))
     ]
-    run_jobs(jobs, workers=min(workers, len(jobs)), on_progress=on_progress)
+
+
+def _coupled(
+    output: Path,
+    started: Mapping[str, Any],
+    jobs: Sequence[MemberJob],
+    others: Unlabelled,
+    design: Design,
+    told: DatasetJson,
+) -> EnsembleJob:
+    """Return what members that are made to differ need; unlabelled images are brought onto the grid."""
+    cache = _cache(output, started) / UNLABELLED
+    prepare_unlabelled(others, Plan.from_dict(started["plan"]), channels=told.channels, cache=cache)
+    return EnsembleJob(
+        members=tuple(jobs),
+        diversity=design.diversity,
+        folder=output,
+        unlabelled=tuple(others.images),
+        unlabelled_cache=cache,
+    )
+
+
+def _cache(output: Path, started: Mapping[str, Any]) -> Path:
+    return output / CACHE / content_key(started["plan"])[:12]
+
+
+def _unlabelled(folder: Path | None, diversity: DiversitySettings, told: DatasetJson) -> Unlabelled:
+    """Images without labels, where they are asked for and given.
+
+    Raises:
+        ValueError: only one of the two.
+    """
+    wanted = diversity.used and diversity.images == UNLABELLED
+    if wanted != (folder is not None):
+        raise ValueError("--unlabelled FOLDER and --diversity-images unlabelled need each other")
+    return find_unlabelled(folder, channels=told.channels) if folder else Unlabelled()
 
 
 def _assemble(output: Path, started: Mapping[str, Any], surveys: Surveys, told: DatasetJson) -> ModelInfo:
@@ -238,6 +292,7 @@ def _assemble(output: Path, started: Mapping[str, Any], surveys: Surveys, told: 
         left_out=tuple(problem.to_dict() for problem in surveys.left_out),
     )
     write_json(output / "model.json", info.to_dict())
+    shutil.rmtree(output / BACKBONE, ignore_errors=True)
     for leftover in (output / START, *(folder / "member.json" for folder in folders)):
         leftover.unlink(missing_ok=True)
     shutil.rmtree(output / CACHE, ignore_errors=True)

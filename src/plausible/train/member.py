@@ -24,26 +24,35 @@ from plausible.train.hooks import Functions, Kept, Method, Step, Training, Weigh
 from plausible.train.job import MemberJob
 from plausible.train.member_record import MemberRecord, record_from_dict
 from plausible.train.methods import METHODS
-from plausible.train.network import build_loss, build_network, weights_of
+from plausible.train.network import Network, build_loss, build_network, weights_of
 from plausible.train.settings import TrainingSettings
 from plausible.train.validation import mean_of, validation_dice
 
 OnIteration = Callable[[int, float], None]
+Penalty = Callable[[Network], torch.Tensor]
+"""What is added to the loss of a step, from the network's weights."""
+
 CLIP_NORM = 12.0
 
 
-def train_member(job: MemberJob, *, on_iteration: OnIteration | None = None) -> tuple[MemberRecord, ...]:
+def train_member(
+    job: MemberJob, *, on_iteration: OnIteration | None = None, penalty: Penalty | None = None
+) -> tuple[MemberRecord, ...]:
     """Train a network, or continue where a killed run stopped, or return what is finished.
 
     One training keeps one set of weights, or several (checkpoints): a record each.
     """
-    if (job.folder / "member.json").exists():
+    if is_finished(job):
         return read_records(job.folder)
-    with _threads(job.threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(job.split.seed)
-        training = resume(job.folder, _start(job), device=job.device)
-        _fit(job, training, on_iteration or (lambda iteration, loss: None))
-        return _finish(job, training)
+    with threads_and_seed(job.threads, job.split.seed):
+        training = resume(job.folder, start(job), device=job.device)
+        _fit(job, training, on_iteration or (lambda iteration, loss: None), penalty)
+        return finish(job, training)
+
+
+def is_finished(job: MemberJob) -> bool:
+    """Whether a member's training is done."""
+    return (job.folder / "member.json").exists()
 
 
 def read_records(folder: Path) -> tuple[MemberRecord, ...]:
@@ -52,7 +61,8 @@ def read_records(folder: Path) -> tuple[MemberRecord, ...]:
     return tuple(record_from_dict(record) for record in content["records"])
 
 
-def _start(job: MemberJob) -> Training:
+def start(job: MemberJob) -> Training:
+    """Return a training before its first step, drawn by the member's seed."""
     settings, method = job.settings, METHODS[job.settings.method].load()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.split.seed)
@@ -64,15 +74,20 @@ def _start(job: MemberJob) -> Training:
     return Training(network, optimiser, method.schedule(optimiser, settings), average)
 
 
-def _fit(job: MemberJob, training: Training, on_iteration: OnIteration) -> None:
-    settings, method = job.settings, METHODS[job.settings.method].load()
+def batches_of(job: MemberJob) -> Batches:
+    """Patches of a member's training, in the order of its seed."""
     cases = [load_case(job.cache, subject) for subject in job.split.train]
-    batches = Batches(cases, job.classes, job.plan, settings, job.split.seed, augmentation(job.plan, settings))
+    return Batches(cases, job.classes, job.plan, job.settings, job.split.seed, augmentation(job.plan, job.settings))
+
+
+def _fit(job: MemberJob, training: Training, on_iteration: OnIteration, penalty: Penalty | None) -> None:
+    settings, method = job.settings, METHODS[job.settings.method].load()
+    batches = batches_of(job)
     loss = build_loss(job.classes, settings.loss)
     began, worked = time.monotonic() - training.seconds, time.process_time() - training.cpu_seconds
     while training.iteration < settings.iterations and not _exhausted(settings, training):
         images, targets = (part.to(job.device) for part in batches.draw(training.iteration))
-        value = _step(training, method, Step(images, targets, loss, job, training.iteration))
+        value = _step(training, method, Step(images, targets, loss, job, training.iteration), penalty)
         training.iteration += 1
         method.after_step(training, job)
         training.seconds, training.cpu_seconds = time.monotonic() - began, time.process_time() - worked
@@ -83,20 +98,24 @@ def _fit(job: MemberJob, training: Training, on_iteration: OnIteration) -> None:
         on_iteration(training.iteration, value)
 
 
-def _step(training: Training, method: Method, step: Step) -> float:
+def _step(training: Training, method: Method, step: Step, penalty: Penalty | None) -> float:
     training.network.train()
     training.optimiser.zero_grad(set_to_none=True)
     value = method.objective(training.network, step)
-    value.backward()
+    (value + penalty(training.network) if penalty else value).backward()
+    descend(training, step.job.settings)
+    return float(value.detach())
+
+
+def descend(training: Training, settings: TrainingSettings) -> None:
+    """Take the step whose gradients are there."""
     torch.nn.utils.clip_grad_norm_(training.network.parameters(), CLIP_NORM)
     training.optimiser.step()
     training.schedule.step()
-    decay = step.job.settings.ema_decay
-    if decay:
+    if settings.ema_decay:
         with torch.no_grad():
             for name, weights in training.network.named_parameters():
-                training.average[name].lerp_(weights, 1 - decay)
-    return float(value.detach())
+                training.average[name].lerp_(weights, 1 - settings.ema_decay)
 
 
 def _validate(job: MemberJob, training: Training) -> None:
@@ -113,9 +132,10 @@ def _exhausted(settings: TrainingSettings, training: Training) -> bool:
     return bool(settings.patience and training.history) and waited >= settings.patience * settings.validate_every
 
 
-def _finish(job: MemberJob, training: Training) -> tuple[MemberRecord, ...]:
-    weights = training.best or _current(training)
-    found = METHODS[job.settings.method].load().finish(job, training, weights)
+def finish(job: MemberJob, training: Training, weights: Weights | None = None) -> tuple[MemberRecord, ...]:
+    """Keep what a training ended with, or the weights told, and say what made them."""
+    kept = dict(weights or training.best or _current(training))
+    found = METHODS[job.settings.method].load().finish(job, training, kept)
     records = tuple(_record(job, kept, training, shared=len(found)) for kept in found)
     write_json(job.folder / "member.json", {"records": [asdict(record) for record in records]})
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
@@ -148,6 +168,7 @@ def _record(job: MemberJob, kept: Kept, training: Training, *, shared: int) -> M
         validation_dice_by_structure=dice,
         settings=asdict(job.settings),
         plan=job.plan.to_dict(),
+        diversity=dict(job.diversity),
     )
 
 
@@ -173,10 +194,13 @@ def _as_stored(tensor: torch.Tensor, settings: TrainingSettings) -> torch.Tensor
 
 
 @contextmanager
-def _threads(threads: int) -> Iterator[None]:
+def threads_and_seed(threads: int, seed: int) -> Iterator[None]:
+    """Compute with so many threads and from this random state; both are put back."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
     finally:
         torch.set_num_threads(before)

@@ -23,6 +23,7 @@ class MemberRecord:
         iterations: optimiser steps whose result was kept.
         settings: settings of its training; empty means those in the model's provenance.
         plan: its own grid and network; empty means the model's.
+        diversity: how it was made to differ from the others; empty where it was trained for itself.
         validation_dice: mean over validation cases and structures, on the network's grid; None without such cases.
     """
 
@@ -45,6 +46,7 @@ class MemberRecord:
     name: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
+    diversity: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def info(self) -> MemberInfo:

@@ -108,7 +108,8 @@ def load_weights(network: Network, weights: Mapping[str, torch.Tensor]) -> None:
 def build_loss(classes: Classes, name: LossName = "dice_ce") -> Loss:
     """Objective by name: softmax for exclusive classes (overlap without the background), sigmoid for regions.
 
-    "dice_ce" (nnU-Net's), "ce", "dice", "dice_focal" (Dice plus focal loss with gamma 2), "tversky" (misses weigh 0.7).
+    "dice_ce" (nnU-Net's), "ce", "dice", "dice_focal" (Dice plus focal loss with gamma 2), "tversky" (misses weigh 0.7),
+    "brier" (squared error of the probabilities, summed over classes, mean over voxels).
     MONAI's `DiceCELoss` takes a softmax cross-entropy whenever there are several channels, even with `sigmoid=True`;
     for overlapping regions the two parts are therefore put together here.
     """
@@ -119,9 +120,15 @@ def build_loss(classes: Classes, name: LossName = "dice_ce") -> Loss:
         return dice
     if name == "tversky":
         return TverskyLoss(**activation, **smooth, alpha=0.3, beta=0.7)
+    if name == "brier":
+        return partial(_squared_error, exclusive=classes.exclusive)
     entropy = torch.nn.CrossEntropyLoss() if classes.exclusive else torch.nn.BCEWithLogitsLoss()
     second = FocalLoss(gamma=2.0, use_softmax=classes.exclusive) if name == "dice_focal" else entropy
     return second if name == "ce" else lambda logits, target: dice(logits, target) + second(logits, target)
+
+
+def _squared_error(logits: torch.Tensor, target: torch.Tensor, *, exclusive: bool) -> torch.Tensor:
+    return (to_probabilities(logits, exclusive=exclusive) - target).square().sum(dim=1).mean()
 
 
 def supervised_loss(loss: Loss, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

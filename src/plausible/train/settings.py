@@ -10,7 +10,7 @@ Precision = Literal["auto", "bfloat16", "float32"]
 WeightsAs = Literal["float16", "float32"]
 EnsembleKind = Literal["deep", "cv", "rater", "heterogeneous"]
 Architecture = Literal["dynunet", "residual_dynunet", "residual_unet", "segresnet"]
-LossName = Literal["dice_ce", "ce", "dice", "dice_focal", "tversky"]
+LossName = Literal["dice_ce", "ce", "dice", "dice_focal", "tversky", "brier"]
 DropoutPlaces = Literal["all", "inner", "bottleneck"]
 
 
