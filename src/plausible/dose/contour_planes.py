@@ -44,7 +44,7 @@ class Plane:
     above_mm: float
     joined: tuple[bool, bool]
     loops: tuple[Loop, ...]
-    pixels: tuple[Float64[np.ndarray, "n 2"], ...]
+    pixels: tuple[Float64[np.ndarray, "_ 2"], ...]
 
     @property
     def thickness_mm(self) -> float:
