@@ -29,7 +29,7 @@ GOALS = (
     PlanGoal(structure="body", objective="maximum_dose", dose_gy=40, weight=100),
     PlanGoal(structure="body", objective="mean_dose"),
 )
-BEAMS = BeamSettings(angles_deg=(0, 60, 120, 180, 240, 300), beamlet_mm=10, margin_mm=5)
+BEAMS = BeamSettings(angles_deg=(0.0, 60.0, 120.0, 180.0, 240.0, 300.0), beamlet_mm=10.0, margin_mm=5.0)
 
 
 def ball(radius_mm: float, centre_mm: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:

@@ -14,7 +14,7 @@ BOX = Geometry((21, 31, 11), np.array([[4, 0, 0, -40], [0, 4, 0, -60], [0, 0, 5,
 
 
 def one_beam(angle, geometry=BOX, **told):
-    settings = BeamSettings(angles_deg=(angle,), beamlet_mm=10, margin_mm=0, **told)
+    settings = BeamSettings(angles_deg=(angle,), beamlet_mm=10.0, margin_mm=0.0, **told)
     body = np.ones(geometry.shape, dtype=bool)
     found = analytic_influence(np.zeros((1, 3)), geometry=geometry, body=body, settings=settings)
     dense = np.zeros(geometry.shape)
@@ -23,7 +23,7 @@ def one_beam(angle, geometry=BOX, **told):
 
 
 @pytest.mark.parametrize(
-    ("angle", "axis", "enters"), [(0, 1, "high"), (90, 0, "low"), (180, 1, "low"), (270, 0, "high")]
+    ("angle", "axis", "enters"), [(0.0, 1, "high"), (90.0, 0, "low"), (180.0, 1, "low"), (270.0, 0, "high")]
 )
 def test_a_beam_from_the_front_enters_at_the_front(angle, axis, enters):
     """RAS: the front is at high j; at 90 degrees the source is on the patient's left, at low i."""
@@ -38,7 +38,7 @@ def test_a_beam_from_the_front_enters_at_the_front(angle, axis, enters):
 
 
 def test_across_a_beam_the_dose_falls_like_an_error_function():
-    dense = one_beam(0, attenuation_per_mm=0.0)
+    dense = one_beam(0.0, attenuation_per_mm=0.0)
     from math import erf, sqrt
 
     def edge(t):
@@ -53,7 +53,7 @@ def test_across_a_beam_the_dose_falls_like_an_error_function():
 
 def test_many_beamlets_side_by_side_give_a_flat_field():
     points = np.array([[x, 0, z] for x in range(-30, 31, 5) for z in range(-20, 21, 5)], dtype=float)
-    settings = BeamSettings(angles_deg=(0,), beamlet_mm=5, margin_mm=15, attenuation_per_mm=0)
+    settings = BeamSettings(angles_deg=(0.0,), beamlet_mm=5.0, margin_mm=15.0, attenuation_per_mm=0.0)
     found = analytic_influence(points, geometry=BOX, body=np.ones(BOX.shape, dtype=bool), settings=settings)
     dose = found.dose(np.ones(found.n_beamlets)).dose_gy
     assert dose[7:14, :, 4:7] == pytest.approx(1, abs=0.01)
@@ -89,12 +89,14 @@ def test_the_estimate_is_close_to_the_matrix():
     points = centres_mm(np.flatnonzero(target), phantom.GEOMETRY)
     beams = beams_on(points, phantom.BEAMS)
     assert sum(beam.n_beamlets for beam in beams) == found.n_beamlets
-    expected = estimate_nonzeros(beams, found.centres_mm(), beamlet_mm=10, reach_mm=5 + CUT_SIGMAS * 3)
+    expected = estimate_nonzeros(beams, found.centres_mm(), beamlet_mm=10.0, reach_mm=5 + CUT_SIGMAS * 3)
     assert expected == pytest.approx(found.matrix.nnz, rel=0.15)
 
 
 def test_beamlets_cover_the_targets_and_little_more():
-    for beam in beams_on(np.array([[0.0, 0, 0], [31, 0, 0], [0, 0, 22]]), BeamSettings(angles_deg=(0,), margin_mm=0)):
+    for beam in beams_on(
+        np.array([[0.0, 0, 0], [31, 0, 0], [0, 0, 22]]), BeamSettings(angles_deg=(0.0,), margin_mm=0.0)
+    ):
         assert beam.n_beamlets == 3
 
 
@@ -102,6 +104,6 @@ def test_settings_and_targets_are_checked():
     with pytest.raises(ValueError, match="at least one beam"):
         BeamSettings(angles_deg=())
     with pytest.raises(ValueError, match="beamlet_mm"):
-        BeamSettings(beamlet_mm=0)
+        BeamSettings(beamlet_mm=0.0)
     with pytest.raises(ValueError, match="no target"):
         beams_on(np.zeros((0, 3)), BeamSettings())
