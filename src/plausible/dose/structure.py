@@ -123,8 +123,8 @@ def _layers(plane: Plane, step_mm: float, between: Between) -> tuple[np.ndarray,
         place = (np.arange(parts) + 0.5) / parts
         share = 1 - place if meets else np.ones(parts)
         sides.append((plane.position_mm + sign * reach * place, np.full(parts, reach / parts), share))
-    middle, height, share = (np.concatenate(part) for part in zip(*sides, strict=True))
-    return middle, height, share
+    middles, heights, parted = (np.concatenate(part) for part in zip(*sides, strict=True))
+    return middles, heights, parted
 
 
 def _flat_cells(coverage: Coverage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
