@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 
@@ -179,7 +180,7 @@ def test_finer_lines_make_no_islands_beside_the_steep_edges_of_sharp_members() -
 def crossings(line: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Whether points lie inside a closed line: a ray to the right crosses it an odd number of times."""
     inside = np.zeros(x.shape, dtype=bool)
-    for (x0, y0), (x1, y1) in zip(line[:-1], line[1:], strict=True):
+    for (x0, y0), (x1, y1) in itertools.pairwise(line):
         if y0 != y1:
             inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
     return inside
