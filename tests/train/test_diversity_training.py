@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from plausible.cli.main import app
 from plausible.core import InvalidInput
 from plausible.sample import load_model
 from plausible.train import DIVERSITY_OBJECTIVES, DiversitySettings, plan_training, read_model, train_ensemble
@@ -17,7 +19,7 @@ from plausible.train.batches import Batches
 from plausible.train.network import build_network
 from plausible.train.orthogonal_filters import cosine_squares, filters_among
 from tests.train.conftest import SPLIT
-from tests.train.datasets import TINY, write_dataset
+from tests.train.datasets import TINY, TINY_OPTIONS, write_dataset
 from tests.train.trajectories import predicted
 
 SHORT = replace(TINY, weights_as="float32")
@@ -274,3 +276,15 @@ def test_the_plan_says_what_is_asked_and_what_memory_it_takes(dataset):
     assert plan_training(dataset, members=2, diversity=apart, **told)["diversity"]["memory_gb"] > two["memory_gb"]
     assert plan_training(dataset, members=2, **told)["diversity"] == {}
     json.dumps(two)
+
+
+def test_the_command_trains_members_that_differ(dataset, tmp_path):
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": SPLIT.train, "validation": SPLIT.validation}))
+    line = ["train", dataset, "-o", tmp_path / "m", "--split", split, *TINY_OPTIONS, "--diversity"]
+    found = CliRunner().invoke(app, [str(part) for part in [*line, "negative_correlation", "--diversity-weight", -0.5]])
+    assert found.exit_code == 0, found.output
+    assert "deep ensemble of 2 (negative correlation, lambda -0.5)" in found.output
+    found = CliRunner().invoke(app, [str(part) for part in [*line, "function_repulsion", "--diversity-weight", -0.5]])
+    assert found.exit_code == 2
+    assert "of negative_correlation only" in found.output

@@ -67,7 +67,7 @@ def train(
     quiet: Quiet = False,
     *,
     settings: TrainingSettings,
-    diversity: DiversitySettings,
+    differing: DiversitySettings,
 ) -> None:
     """Train the members of an ensemble: nnU-Net's preprocessing, MONAI's networks, and a method for each of them.
 
@@ -82,7 +82,7 @@ def train(
             "settings": settings,
             "raters": raters or (),
             "recipes": _read_recipes(recipes) if recipes else RECIPES,
-            "diversity": diversity,
+            "diversity": differing,
             "unlabelled": unlabelled,
             "split": told,
             "validation_fraction": validation_fraction,
