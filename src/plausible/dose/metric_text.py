@@ -13,13 +13,13 @@ from plausible.core import InvalidInput, Problem
 from plausible.dose.dvh import Dvh
 from plausible.dose.metrics import DVH_METRICS
 
-NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
+NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 FORMS = (
     (re.compile(rf"D{NUMBER}%(?:\[(Gy|%)\])?"), "dose_at_percent", "percent", "Gy"),
     (re.compile(rf"D{NUMBER}cc(?:\[(Gy|%)\])?"), "dose_at_volume", "volume_ml", "Gy"),
     (re.compile(rf"V{NUMBER}Gy(?:\[(%|cc)\])?"), "percent_at_dose", "dose_gy", "%"),
     (re.compile(rf"V{NUMBER}%(?:\[(%|cc)\])?"), "percent_at_dose", "dose_percent", "%"),
-    (re.compile(r"gEUD\(a=(-?\d+(?:\.\d+)?)\)(?:\[(Gy|%)\])?"), "generalised_equivalent_uniform_dose", "a", "Gy"),
+    (re.compile(r"gEUD\(a=(-?[0-9]+(?:\.[0-9]+)?)\)(?:\[(Gy|%)\])?"), "generalised_equivalent_uniform_dose", "a", "Gy"),
     (re.compile(r"Mean()(?:\[(Gy|%)\])?"), "mean_dose", "", "Gy"),
     (re.compile(r"Min()(?:\[(Gy|%)\])?"), "min_dose", "", "Gy"),
     (re.compile(r"Max()(?:\[(Gy|%)\])?"), "max_dose", "", "Gy"),
