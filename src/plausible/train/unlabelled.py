@@ -8,7 +8,6 @@ import numpy as np
 
 from plausible.core import InvalidInput, Problem, sha256_of
 from plausible.io.images import find_images, read_image
-from plausible.train.cache import keep_prepared
 from plausible.train.plan import Plan
 from plausible.train.preprocess import prepare_image
 
@@ -50,6 +49,8 @@ def find_unlabelled(folder: Path, *, channels: Sequence[str]) -> Unlabelled:
 
 def prepare_unlabelled(found: Unlabelled, plan: Plan, *, channels: Sequence[str], cache: Path) -> None:
     """Bring every image onto the network's grid and keep it, with labels of 0."""
+    from plausible.train.cache import keep_prepared  # imports torch
+
     for name, paths in found.images.items():
         prepared = prepare_image(read_image(paths, channels=channels, subject=name), plan)
         keep_prepared(name, prepared, np.zeros(prepared.shape[1:], dtype=np.uint8), cache=cache)
