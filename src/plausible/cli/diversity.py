@@ -27,6 +27,10 @@ def diversity(
             "--design", help="Table member,SOURCE,...: what each member was varied in, such as fold and seed."
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Model folder of these members: compares networks inside; wants --images."),
+    ] = None,
     patients: Annotated[
         Path | None, typer.Option("--patients", help="Table subject,patient; else each case its own.")
     ] = None,
@@ -51,6 +55,7 @@ def diversity(
         from plausible.io.rows import read_patients
         from plausible.runs.diversity import diversity_of_study, headline
         from plausible.runs.diversity_case import read_design
+        from plausible.runs.diversity_inside import inside_matrices
 
         study = options.study(members)
         levels = read_design(design) if design else None
@@ -58,6 +63,7 @@ def diversity(
         if dry_run:
             show_study(study, output, as_json=as_json)
             return
+        inside = inside_matrices(model, study, seed=seed) if model else ()
         with case_progress("diversity", quiet=quiet) as progress:
             found = diversity_of_study(
                 study,
@@ -65,6 +71,7 @@ def diversity(
                 settings=settings,
                 design=levels,
                 patients=owners,
+                inside=inside,
                 seed=seed,
                 overwrite=overwrite,
                 on_case=progress,

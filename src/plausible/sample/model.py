@@ -62,11 +62,12 @@ def load_model(
 
 def _sources(model: Path, info: ModelInfo, sampling: Sampling, *, device: str) -> Iterator[FunctionSource]:
     for network, record in enumerate(info.members):
-        source = _source(model, info, record, device=device)
+        source = source_of(model, info, record, device=device)
         yield from draws_of(source, sampling, network=network, stochastic=METHODS[record.method].stochastic)
 
 
-def _source(model: Path, info: ModelInfo, record: MemberRecord, *, device: str) -> FunctionSource:
+def source_of(model: Path, info: ModelInfo, record: MemberRecord, *, device: str) -> FunctionSource:
+    """Return one network of a model with its weights, from which functions are drawn."""
     import monai
     import torch
 
