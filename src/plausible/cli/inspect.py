@@ -17,9 +17,13 @@ EXAMPLE = "plausible inspect -i MEMBERS --images imagesTs --references labelsTs"
 @takes(StudyOptions, leave_out=("name",))
 def inspect(
     folder: Annotated[
-        Path, typer.Option("-i", "--input", help="Members, a study.toml, an nnU-Net raw dataset, images, or a model.")
+        Path,
+        typer.Option("-i", "--input", help="Members, a study.toml, an nnU-Net raw dataset, images, DICOM, or a model."),
     ],
     deep: Annotated[bool, typer.Option("--deep", help="Read the voxels too, not only headers.")] = False,
+    keep_phi: Annotated[
+        bool, typer.Option("--keep-phi", help="DICOM: name files as they are called, though that may name a patient.")
+    ] = False,
     as_json: Json = False,
     *,
     options: StudyOptions,
@@ -31,8 +35,12 @@ def inspect(
 
     def run() -> None:
         from plausible.runs.inspect import inspect as look
+        from plausible.runs.inspect_dicom import holds_dicom, inspect_dicom
 
-        found = look(folder, deep=deep, **options.told())
+        dicom = holds_dicom(folder)
+        found = (
+            inspect_dicom(folder, deep=deep, keep_phi=keep_phi) if dicom else look(folder, deep=deep, **options.told())
+        )
         if as_json:
             say_json(found.to_dict())
         else:

@@ -22,16 +22,16 @@ def render(found: Inspection, *, width: int) -> str:
     """Return the text; no line is longer than `width`, but for single long words and a matrix of very many members."""
     read = "voxels read" if found.deep else "headers read; --deep reads the voxels too"
     title = f"{found.name}: {found.recognised}" + (f" ({read})" if found.cases else "")
-    lines = [*_wrapped(title, "", width=width), ""]
+    lines = [*wrapped(title, "", width=width), ""]
     for name, value in _facts(found):
-        lines += _wrapped(value, f"  {name:{LABEL}}", width=width)
+        lines += wrapped(value, f"  {name:{LABEL}}", width=width)
     if found.cases:
         lines += ["", *_matrix(found, width=width)]
-    lines += ["", *_problems(found.problems, width=width)]
+    lines += ["", *told_problems(found.problems, width=width)]
     return "\n".join(lines)
 
 
-def _wrapped(text: str, label: str, *, width: int) -> list[str]:
+def wrapped(text: str, label: str, *, width: int) -> list[str]:
     """Break a text into lines under its label; names of files and commands stay whole, so that they can be copied."""
     wrapper = textwrap.TextWrapper(
         max(width, NARROWEST),
@@ -125,7 +125,7 @@ def _matrix(found: Inspection, *, width: int) -> list[str]:
     meanings = {"there": "there", "missing": "missing", "problem": "with a problem"}
     lines += ["", "  " + "   ".join(f"{TICKS[cell]} {text}" for cell, text in meanings.items() if cell in used)]
     if not short:
-        lines += _wrapped(", ".join(f"{h} {name}" for h, name in zip(heads, names, strict=True)), "  ", width=width)
+        lines += wrapped(", ".join(f"{h} {name}" for h, name in zip(heads, names, strict=True)), "  ", width=width)
     return lines
 
 
@@ -138,7 +138,8 @@ def _worth_showing(cases: Sequence[CaseLine]) -> tuple[list[CaseLine], int]:
     return shown, len(cases) - len(shown)
 
 
-def _problems(problems: Sequence[Problem], *, width: int) -> list[str]:
+def told_problems(problems: Sequence[Problem], *, width: int) -> list[str]:
+    """Lines that tell problems, those of one code together."""
     if not problems:
         return ["no problems found"]
     counted = {s: sum(p.severity == s for p in problems) for s in ("error", "warning", "note")}
@@ -148,12 +149,12 @@ def _problems(problems: Sequence[Problem], *, width: int) -> list[str]:
     for (severity, code), group in groupby(ordered, key=lambda p: (p.severity, p.code)):
         alike = list(group)
         title = f"{severity} {code}: {alike[0].title}" + (f" ({len(alike)} times)" if len(alike) > 1 else "")
-        lines += ["", *_wrapped(title, "", width=width)]
+        lines += ["", *wrapped(title, "", width=width)]
         for problem in alike[:MOST_ALIKE]:
             lines += _told(problem, width=width)
         if alike[MOST_ALIKE:]:
             others = ", ".join(dict.fromkeys(_where(problem) for problem in alike[MOST_ALIKE:]))
-            lines += _wrapped(f"and {others}", "  ", width=width)
+            lines += wrapped(f"and {others}", "  ", width=width)
     return lines
 
 
@@ -163,7 +164,7 @@ def _where(problem: Problem) -> str:
 
 def _told(problem: Problem, *, width: int) -> list[str]:
     file = f" ({problem.file})" if problem.file and problem.file != _where(problem) else ""
-    lines = _wrapped(f"{_where(problem)}{file}", "  ", width=width)
+    lines = wrapped(f"{_where(problem)}{file}", "  ", width=width)
     for name, text in (("found", problem.found), ("expected", problem.expected), ("fix", problem.fix)):
-        lines += _wrapped(text, f"    {name:10}", width=width)
+        lines += wrapped(text, f"    {name:10}", width=width)
     return lines

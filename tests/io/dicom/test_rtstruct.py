@@ -101,6 +101,12 @@ def test_rois_of_one_name_are_both_kept(tmp_path: Path) -> None:
     assert "ROI 2 'PTV 70'" in found.problems[0].found
 
 
+def test_names_are_read_in_their_own_letters(tmp_path: Path) -> None:
+    ds = writer.rtstruct([(1, "Hérz 心臓", writer.cylinder(slices=[3]))])
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    assert read_rtstruct(writer.save(tmp_path, ds)[0]).contours[0].name == "Hérz 心臓"
+
+
 def test_an_roi_without_a_name_has_its_number() -> None:
     assert unique_names({7: "", 8: "A"})[0] == {7: "ROI_7", 8: "A"}
 

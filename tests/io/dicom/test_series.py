@@ -194,6 +194,25 @@ def test_another_orientation_or_size_in_the_series_is_refused(tmp_path: Path) ->
     assert "1.5×1.5 mm" in refused("E602", tmp_path / "spaced")
 
 
+def test_of_two_orientations_the_one_that_was_drawn_on_is_taken(tmp_path: Path) -> None:
+    turned = writer.series(writer.SAGITTAL)
+    for n, ds in enumerate(turned):
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{writer.SERIES}.{n + 51}"
+    writer.save(tmp_path, writer.series(), turned, stem="x")
+    refused("E602", tmp_path)
+    image = read_series(tmp_path, drawn_on={f"{writer.SERIES}.55"})
+    assert np.abs(image.geometry.affine[0, 2]) == pytest.approx(writer.STEP)
+    check_in_place(image)
+
+
+def test_two_frames_of_reference_in_a_series_are_refused(tmp_path: Path) -> None:
+    slices = writer.series()
+    for ds in slices[6:]:
+        ds.FrameOfReferenceUID = f"{writer.ROOT}.33"
+    writer.save(tmp_path, slices)
+    assert "2 groups of slices" in refused("E602", tmp_path)
+
+
 def test_a_localizer_is_left_out(tmp_path: Path) -> None:
     scout = writer.series(writer.CORONAL)[0]
     scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
@@ -300,9 +319,7 @@ def test_a_single_slice_has_its_thickness_and_says_so(tmp_path: Path) -> None:
     refused("E607", tmp_path / "none")
 
 
-@pytest.mark.parametrize(
-    "syntax", ["RLELossless", "JPEG2000Lossless", "JPEGLSLossless", "DeflatedExplicitVRLittleEndian"]
-)
+@pytest.mark.parametrize("syntax", ["RLELossless", "JPEGLSLossless", "DeflatedExplicitVRLittleEndian"])
 def test_compressed_slices_are_the_same(tmp_path: Path, syntax: str) -> None:
     import pydicom.uid
 
@@ -391,7 +408,9 @@ def test_two_patients_in_a_series_are_refused(tmp_path: Path) -> None:
 def test_private_tags_do_not_pass_and_patients_are_not_shown(tmp_path: Path) -> None:
     slices = writer.series()
     for ds in slices:
-        ds.private_block(0x0011, "ACME", create=True).add_new(1, "LO", "private")
+        block = ds.private_block(0x0011, "ACME", create=True)
+        block.add_new(1, "LO", "private")
+        block.add_new(2, "UN", b"\x01\x02odd bytes")
     writer.save(tmp_path, slices)
     image = read_series(tmp_path)
     assert not [element for header in image.headers for element in header if element.tag.is_private]

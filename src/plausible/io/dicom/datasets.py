@@ -162,6 +162,27 @@ def check_size(n_voxels: int, *, path: Path, what: str) -> None:
         )
 
 
+def check_whole(path: Path, header: Any) -> None:
+    """Refuse a file that is shorter than its uncompressed pixels, before they are read.
+
+    Raises:
+        InvalidInput: E609.
+    """
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is not None and (syntax.is_encapsulated or syntax.is_deflated):
+        return
+    n_values = int(header.get("Rows") or 0) * int(header.get("Columns") or 0) * int(header.get("NumberOfFrames") or 1)
+    expected, size = n_values * int(header.get("BitsAllocated") or 8) // 8, path.stat().st_size
+    if size < expected:
+        raise refusal(
+            "E609",
+            path=path,
+            found=f"{size} bytes: the file is cut off",
+            expected=f"at least {expected} bytes of pixel data",
+            fix="copy or export the file again",
+        )
+
+
 def decoded(path: Path, *, frame: int | None = None) -> np.ndarray:
     """Return the stored values of one frame (rows, columns), or of all frames of a file.
 

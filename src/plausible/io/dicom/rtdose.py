@@ -84,7 +84,7 @@ def open_rtdose(
     """
     with tolerant():
         chosen = chosen_doses(sort_folder(source), instance_uid=instance_uid)
-        doses = [_read(path, prescription_gy=prescription_gy) for path in chosen.paths]
+        doses = [read_dose_object(path, prescription_gy=prescription_gy) for path in chosen.paths]
         check_fractions(doses[0].summation, n_fractions, path=chosen.paths[0])
         return _finished(chosen, doses, n_fractions=n_fractions)
 
@@ -108,7 +108,12 @@ def _finished(chosen: Chosen, doses: Sequence[RtDose], *, n_fractions: int | Non
     )
 
 
-def _read(path: Path, *, prescription_gy: float | None) -> RtDose:
+def read_dose_object(path: Path, *, prescription_gy: float | None = None) -> RtDose:
+    """Read one RTDOSE file, whatever part of a plan it is the dose of.
+
+    Raises:
+        InvalidInput: E601, E607, E609, E615, E616 or E619.
+    """
     header = read_header(path)
     if text(header, "SOPClassUID") != DOSE:
         raise refusal(

@@ -15,7 +15,17 @@ from jaxtyping import Float32
 from plausible.core import Geometry, Problem
 from plausible.io.dicom import resampling
 from plausible.io.dicom.choosing import chosen_series
-from plausible.io.dicom.datasets import LPS_TO_RAS, caution, check_size, decoded, read_header, refusal, text, tolerant
+from plausible.io.dicom.datasets import (
+    LPS_TO_RAS,
+    caution,
+    check_size,
+    check_whole,
+    decoded,
+    read_header,
+    refusal,
+    text,
+    tolerant,
+)
 from plausible.io.dicom.folder import SeriesFiles, sort_folder
 from plausible.io.dicom.planes import Plane, check_modality_table, planes_of
 from plausible.io.dicom.series_checks import Stack, check_even, check_straight, evened, gaps, stacked, without_copies
@@ -79,8 +89,7 @@ def read_series(
     with tolerant():
         folder = sort_folder(source)
         series, problems = chosen_series(folder, series_uid=series_uid, drawn_on=drawn_on)
-        planes = read_planes(series)
-        stack, copies = without_copies(stacked(planes))
+        stack, copies = without_copies(stacked(read_planes(series)))
         found = [*folder.problems, *problems, *copies, *pixel_cautions(stack.planes)]
         if not resample_tilt or not stack.tilted:
             check_straight(stack)
@@ -89,11 +98,28 @@ def read_series(
         return _image(series, stack, found)
 
 
+def look_at_series(series: SeriesFiles) -> tuple[Geometry, tuple[Problem, ...]]:
+    """Return the grid of a series and what is odd about it, from its headers alone.
+
+    Raises:
+        InvalidInput: as `read_series`, but for what only the pixels show.
+    """
+    with tolerant():
+        stack, found = without_copies(stacked(read_planes(series)))
+        found += pixel_cautions(stack.planes)
+        check_straight(stack)
+        check_even(stack)
+        first, n_slices = stack.planes[0], len(stack.planes)
+        step_mm = stack.step_mm if n_slices > 1 else _thickness(first, found)
+        shape = (n_slices, *first.shape)
+        return _geometry(stack, shape, step_mm=step_mm, start_mm=_start(stack), moved_mm=np.zeros(2)), tuple(found)
+
+
 def read_planes(series: SeriesFiles) -> list[Plane]:
     """Return the planes of a series, from its files' headers.
 
     Raises:
-        InvalidInput: E607, E608, E611 or E619.
+        InvalidInput: E607 to E609, E611 or E619.
     """
     rows, columns = series.shape
     check_size(
@@ -107,6 +133,8 @@ def read_planes(series: SeriesFiles) -> list[Plane]:
             expected="one patient in a series",
             fix="sort the files by patient; the identifiers are not printed here",
         )
+    for path, header in headers:
+        check_whole(path, header)
     planes = [plane for path, header in headers for plane in planes_of(path, header)]
     check_modality_table(planes)
     return planes
