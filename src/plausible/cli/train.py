@@ -21,6 +21,7 @@ from plausible.train import (
     Trained,
     TrainingSettings,
     plan_training,
+    random_recipes,
     train_ensemble,
 )
 
@@ -52,6 +53,10 @@ def train(
     unlabelled: Annotated[
         Path | None, typer.Option(help="Folder of images without labels, on which members are made to differ.")
     ] = None,
+    random: Annotated[
+        int,
+        typer.Option("--random-recipes", min=0, help="Draw so many recipes by seed instead (heterogeneous ensemble)."),
+    ] = 0,
     split: Annotated[
         Path | None, typer.Option(help='JSON: {"train": [CASE, ...], "validation": [CASE, ...]}; else by seed.')
     ] = None,
@@ -81,7 +86,7 @@ def train(
             "ensemble": ensemble,
             "settings": settings,
             "raters": raters or (),
-            "recipes": _read_recipes(recipes) if recipes else RECIPES,
+            "recipes": _recipes(recipes, random, ensemble=ensemble, seed=seed),
             "diversity": differing,
             "unlabelled": unlabelled,
             "split": told,
@@ -98,6 +103,12 @@ def train(
         _show(done, output, as_json=as_json)
 
     guarded(run, as_json=as_json)
+
+
+def _recipes(path: Path | None, drawn: int, *, ensemble: EnsembleKind, seed: int) -> tuple[Recipe, ...]:
+    if drawn and (path or ensemble != "heterogeneous"):
+        raise ValueError("--random-recipes is of --ensemble heterogeneous, and stands for --recipes")
+    return _read_recipes(path) if path else random_recipes(drawn, seed=seed) if drawn else RECIPES
 
 
 def _read_recipes(path: Path) -> tuple[Recipe, ...]:

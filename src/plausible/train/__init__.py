@@ -7,6 +7,7 @@ from plausible.train.member_record import MemberRecord
 from plausible.train.methods import METHODS, MethodName, TrainingMethod
 from plausible.train.model import ModelInfo, read_model
 from plausible.train.naming import ensemble_name
+from plausible.train.random_recipes import random_recipes
 from plausible.train.recipes import RECIPES, Recipe
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split, split_cases
@@ -29,6 +30,7 @@ __all__ = [
     "TrainingSettings",
     "ensemble_name",
     "plan_training",
+    "random_recipes",
     "read_model",
     "split_cases",
     "train_ensemble",
