@@ -102,8 +102,9 @@ def tables(
     )
     rows = [
         f"| {line.subject} | {line.structure} {line.metric} | {line.nominal:.1f} "
-        f"| {line.fixed_mean - line.nominal:+.2f} ± {line.fixed_sd:.2f} | {line.closed_mean - line.nominal:+.2f} ± {line.closed_sd:.2f} | "
-        f"{line.correlation:+.2f} ({line.low:+.2f}, {line.high:+.2f}) | {100 * line.opposite_sign:.0f} % | {line.n} |"
+        f"| {line.fixed_mean - line.nominal:+.2f} ± {line.fixed_sd:.2f} "
+        f"| {line.closed_mean - line.nominal:+.2f} ± {line.closed_sd:.2f} "
+        f"| {line.correlation:+.2f} ({line.low:+.2f}, {line.high:+.2f}) | {100 * line.opposite_sign:.0f} % | {line.n} |"
         for line in found.lines
     ]
     yield "\n".join(

@@ -42,7 +42,7 @@ class Training:
 
 
 def trainings(split: Split, *, iterations: int, seed: int) -> Iterator[Training]:
-    """Yield what is trained, the plain ensemble first. Seeds of the grid repeat in each of its cells: a crossed design."""
+    """Yield what is trained, the plain ensemble first; the seeds of the grid repeat in each of its cells."""
     network = replace(NETWORK, iterations=iterations)
     yield Training("deep", network, split, N_DEEP)
     for architecture in ARCHITECTURES:
@@ -53,7 +53,7 @@ def trainings(split: Split, *, iterations: int, seed: int) -> Iterator[Training]
 
 
 def without_fold(split: Split, fold: int, *, seed: int) -> Split:
-    """Leave a third of the training cases out; they train and validate nothing. The folds are the same for everybody."""
+    """Leave a third of the training cases out; they validate nothing. The folds are the same for everybody."""
     order = np.random.default_rng(seed).permutation(len(split.train))
     left_out = {split.train[n] for n in order[fold::N_FOLDS]}
     return Split(tuple(case for case in split.train if case not in left_out), split.validation)

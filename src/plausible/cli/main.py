@@ -21,6 +21,7 @@ VERBS: Mapping[str, str] = {
     "dose": "What the plausible contours do to the dose: DVH bands, constraints, slices to review.",
     "learn": "What aggregations must be told: thresholds of maps, and which numbers are usual.",
     "calibrate": "What can be promised for new patients: intervals, margins, sets, failure flags.",
+    "calibrate-dose": "What can be promised of the dose of new patients: intervals, bands, constraints met.",
     "evaluate": "Members and their mean against one reference or several.",
     "diversity": "How different members are, whether they err together, and where that comes from.",
     "select": "Choose a few members of a pool, and judge them on other cases.",
@@ -39,9 +40,10 @@ class Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in VERBS:
             raise KeyError(name)
-        verb = import_module(f"plausible.cli.{name}")
+        function = name.replace("-", "_")
+        verb = import_module(f"plausible.cli.{function}")
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(name, epilog=f"Example: {verb.EXAMPLE}")(getattr(verb, name))
+        single.command(name, epilog=f"Example: {verb.EXAMPLE}")(getattr(verb, function))
         return typer.main.get_command(single)
 
     def __iter__(self) -> Iterator[str]:

@@ -35,6 +35,7 @@ class DvhBands:
         nominal: of the segmentation; NaN where it is empty.
         median: pointwise median of the members.
         band_50, band_90: low and high curve of each pointwise band; NaN with fewer than two members.
+        sd: standard deviation of the members' curves; NaN with fewer than two members.
         expected: mean of the members' curves (mean of ratios).
         of_mean_map: curve of the mean map (ratio of means).
         n: members that have the structure.
@@ -46,6 +47,7 @@ class DvhBands:
     median: Float64[np.ndarray, "d"]
     band_50: tuple[Float64[np.ndarray, "d"], Float64[np.ndarray, "d"]]
     band_90: tuple[Float64[np.ndarray, "d"], Float64[np.ndarray, "d"]]
+    sd: Float64[np.ndarray, "d"]
     expected: Float64[np.ndarray, "d"]
     of_mean_map: Float64[np.ndarray, "d"]
     n: int
@@ -73,6 +75,7 @@ def dvh_bands(dvhs: Sequence[Dvh], *, nominal: Dvh, n_points: int = N_POINTS) ->
         median=alpha_dvh(curves, 0.5) if present else undefined,
         band_50=band(curves, level=0.5),
         band_90=band(curves, level=0.9),
+        sd=curves.std(axis=0, ddof=1) if len(present) > 1 else undefined,
         expected=curves.mean(axis=0) if present else undefined,
         of_mean_map=weights @ curves / weights.sum() if present else undefined,
         n=len(present),

@@ -49,6 +49,15 @@ class Calibrations:
                 return one
         return None
 
+    def all_about(self, kind: type[R], structure: str, *, measure: str) -> list[R]:
+        """Return the records of a kind about one measure of a structure."""
+        found = [one for one in self.records if isinstance(one, kind) and one.guarantee.structure == structure]
+        return [one for one in found if getattr(one, "measure", "") == measure]
+
+    def about(self, kind: type[R], structure: str, *, measure: str) -> R | None:
+        """Return the first of them; None if there is none."""
+        return next(iter(self.all_about(kind, structure, measure=measure)), None)
+
     def interval(self, structure: str) -> IntervalCalibration | None:
         """Interval of the volume."""
         return self.of(IntervalCalibration, structure)
@@ -131,7 +140,7 @@ def read_calibration(path: Path) -> Calibrations:
     )
 
 
-def adopt_calibration(path: Path | None, output: Path) -> Calibrations | None:
+def adopt_calibration(path: Path | None, output: Path, *, name: str = CALIBRATION_JSON) -> Calibrations | None:
     """Read a calibration and keep a copy with the results; without one, an old copy goes.
 
     Raises:
@@ -139,7 +148,7 @@ def adopt_calibration(path: Path | None, output: Path) -> Calibrations | None:
         UnfitEnvironment: E903, the folder of the results cannot be made.
     """
     make_folder(output)
-    copy = output / CALIBRATION_JSON
+    copy = output / name
     if path is None:
         copy.unlink(missing_ok=True)
         return None

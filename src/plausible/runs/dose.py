@@ -16,6 +16,8 @@ from plausible.io.nifti import describe
 from plausible.report.dose_model import CaseDose
 from plausible.report.model import MapFile
 from plausible.report.schema import to_json
+from plausible.runs.calibration import Calibrations
+from plausible.runs.dose_calibration import DOSE_CALIBRATION_JSON, calibrated_case
 from plausible.runs.dose_case import AWARE_MAP, DOSE_MAP, DoseFound, assess_dose
 from plausible.runs.dose_settings import DoseSettings
 from plausible.runs.layout import CASE_PAGE, DOSE_JSON, made_before, told
@@ -90,6 +92,7 @@ def dose_study(
     plan: DosePlan,
     *,
     settings: DoseSettings | None = None,
+    calibrations: Calibrations | None = None,
     overwrite: bool = False,
     on_case: OnCase | None = None,
 ) -> Walked:
@@ -103,6 +106,7 @@ def dose_study(
         output: folder of the results; it may hold an assessment already.
         plan: doses and constraints.
         settings: how they are judged.
+        calibrations: what was calibrated on other patients; its intervals, bands and rules stand beside the members'.
         overwrite: judge again what is there already.
         on_case: called after each case.
 
@@ -114,19 +118,29 @@ def dose_study(
         study.only(tuple(plan.doses)),
         output,
         stage="dose",
-        run=lambda case: _judge(case, output, plan, settings=chosen, overwrite=overwrite),
+        run=lambda case: _judge(case, output, plan, settings=chosen, calibrations=calibrations, overwrite=overwrite),
         on_case=on_case,
     )
 
 
-def _judge(case: Case, output: Path, plan: DosePlan, *, settings: DoseSettings, overwrite: bool) -> bool:
+def _judge(
+    case: Case,
+    output: Path,
+    plan: DosePlan,
+    *,
+    settings: DoseSettings,
+    calibrations: Calibrations | None,
+    overwrite: bool,
+) -> bool:
     folder, source = output / case.subject, plan.doses[case.subject]
     files = {f"dose/{path.name}": str(path) for path in dose_files(source)}
     chosen = asdict(settings)
     made = provenance(
         f"dose {told(chosen)}",
         settings={**chosen, "constraints": plan.constraints.name},
-        inputs=hash_files({**case.files, **files}) | {"constraints": plan.sha256},
+        inputs=hash_files({**case.files, **files})
+        | {"constraints": plan.sha256}
+        | ({DOSE_CALIBRATION_JSON: calibrations.sha256} if calibrations else {}),
     )
     if not overwrite and made_before(folder / DOSE_JSON, made.key) and _maps_there(folder):
         return False
@@ -140,7 +154,8 @@ def _judge(case: Case, output: Path, plan: DosePlan, *, settings: DoseSettings, 
     (folder / DOSE_JSON).unlink(missing_ok=True)
     told_made = made.to_dict()
     listed = [_write_map(folder, one, told_made) for one in found.maps]
-    write_text(folder / DOSE_JSON, to_json(_report(case, dose, found, plan, settings, listed, told_made)))
+    report = _report(case, dose, found, plan, settings, listed, told_made)
+    write_text(folder / DOSE_JSON, to_json(calibrated_case(report, calibrations) if calibrations else report))
     return True
 
 
