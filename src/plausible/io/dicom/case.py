@@ -61,7 +61,7 @@ def read_case(
     chosen = _structures(found, structures_uid)
     structures = read_rtstruct(chosen.instance.path) if chosen else None
     image = read_series(
-        folder,
+        found,
         series_uid=series_uid,
         drawn_on=structures.image_uids if structures else (),
         fill_missing=fill_missing,
@@ -70,7 +70,7 @@ def read_case(
     )
     dose = None
     if found.doses:
-        dose = open_rtdose(folder, instance_uid=dose_uid, prescription_gy=prescription_gy, n_fractions=n_fractions)
+        dose = open_rtdose(found, instance_uid=dose_uid, prescription_gy=prescription_gy, n_fractions=n_fractions)
     problems = [*image.problems, *(structures.problems if structures else ()), *(dose.problems if dose else ())]
     problems += check_belong(image, structures, dose, other_frame=other_frame)
     problems += check_contours(structures, image) if structures else ()

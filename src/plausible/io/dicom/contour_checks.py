@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from plausible.core import Contours, Problem
-from plausible.io.dicom.datasets import caution
 from plausible.io.dicom.loop_shape import area_inside, crosses_itself_by, signed_area
 from plausible.io.dicom.rtstruct import StructureSet
 from plausible.io.dicom.series import SeriesImage
@@ -25,7 +24,7 @@ SAME_PLANE = 0.25
 def check_contours(structures: StructureSet, image: SeriesImage) -> tuple[Problem, ...]:
     """Return what is doubtful about each structure on this image, as warnings (E614)."""
     return tuple(
-        _problem(contours.name, found)
+        _problem(structures.file, contours.name, found)
         for contours in structures.contours
         for found in _Doubts.of(contours, structures.drawn_on.get(contours.number, ()), image).told()
     )
@@ -91,8 +90,8 @@ class _Doubts:
         if steps.min() == steps.max():
             return [f"drawn on every {_th(int(steps[0]))} slice only; the contours stand for thicker slabs"]
         gaps = steps[steps >= 2] - 1
-        how = "1 gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
-        return [f"{how} of up to {_slices(int(gaps.max()))} between its parts; what lies there stays empty"]
+        how = "a gap of" if len(gaps) == 1 else f"{len(gaps)} gaps of up to"
+        return [f"{how} {_slices(int(gaps.max()))} between its parts; what lies there stays empty"]
 
 
 def _slices(n: int) -> str:
@@ -107,9 +106,11 @@ def _th(n: int) -> str:
     return {2: "2nd", 3: "3rd"}.get(n, f"{n}th")
 
 
-def _problem(name: str, found: str) -> Problem:
-    return caution(
-        "E614",
+def _problem(file: str, name: str, found: str) -> Problem:
+    return Problem(
+        code="E614",
+        file=file,
+        severity="warning",
         found=f"{name}: {found}",
         expected="closed loops that do not cross themselves, on neighbouring slices of the image",
         fix="look at the structure in the planning system; draw the slices that are named again",

@@ -179,12 +179,14 @@ class DicomFolder:
             yield from (one.instance for one in objects)
 
 
-def sort_folder(source: Path | Sequence[Path]) -> DicomFolder:
-    """Sort the files of a folder and the folders in it, or a list of files.
+def sort_folder(source: Path | Sequence[Path] | DicomFolder) -> DicomFolder:
+    """Sort the files of a folder and the folders in it, or a list of files; what was sorted already stays as it is.
 
     Raises:
         UnfitEnvironment: E901 without the extra `dicom`.
     """
+    if isinstance(source, DicomFolder):
+        return source
     headers, problems = list[tuple[Path, Any]](), list[Problem]()
     with tolerant():
         for path in _files(source):

@@ -20,7 +20,7 @@ from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, decoded, numbers
 from plausible.io.dicom.dose_checks import check_what_it_is, implausible, stray_rescale
 from plausible.io.dicom.dose_choice import Chosen, check_fractions, chosen_doses, summed
 from plausible.io.dicom.dose_frames import Frames, frames_of
-from plausible.io.dicom.folder import DOSE, frame_of_reference, sort_folder
+from plausible.io.dicom.folder import DOSE, DicomFolder, frame_of_reference, sort_folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ class RtDose:
 
 
 def read_rtdose(
-    source: Path | Sequence[Path],
+    source: Path | Sequence[Path] | DicomFolder,
     *,
     instance_uid: str | None = None,
     prescription_gy: float | None = None,
@@ -63,7 +63,7 @@ def read_rtdose(
 
 
 def open_rtdose(
-    source: Path | Sequence[Path],
+    source: Path | Sequence[Path] | DicomFolder,
     *,
     instance_uid: str | None = None,
     prescription_gy: float | None = None,
@@ -72,8 +72,8 @@ def open_rtdose(
     """Read the dose of a plan with what it belongs to and what looks odd.
 
     Args:
-        source: an RTDOSE file, several, or a folder with everything mixed. One PLAN dose is taken; without one, a
-            complete set of BEAM doses is added, which takes their RTPLAN among the files.
+        source: an RTDOSE file, several, or a folder with everything mixed, sorted or not. One PLAN dose is taken;
+            without one, a complete set of BEAM doses is added, which takes their RTPLAN among the files.
         instance_uid: SOPInstanceUID of the dose, where there are several.
         prescription_gy: what the value 1 of a RELATIVE dose stands for, in Gy.
         n_fractions: by how many fractions a dose of one FRACTION is multiplied.

@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from plausible.core import Contours, InvalidInput, Loop, Problem
-from plausible.io.dicom.datasets import LPS_TO_RAS, caution, items, numbers, read_header, refusal, text, tolerant
+from plausible.io.dicom.datasets import (
+    LPS_TO_RAS,
+    caution,
+    file_label,
+    items,
+    numbers,
+    read_header,
+    refusal,
+    text,
+    tolerant,
+)
 from plausible.io.dicom.folder import STRUCTURES, frame_of_reference, referenced_images
 from plausible.io.dicom.roi_names import standard_name, unique_names
 
@@ -41,6 +51,7 @@ class StructureSet:
         series_uids: image series it refers to.
         image_uids: images it refers to.
         problems: what was left out or renamed; for the report.
+        file: what messages call the file.
     """
 
     contours: tuple[Contours, ...]
@@ -55,6 +66,7 @@ class StructureSet:
     image_uids: frozenset[str] = field(repr=False)
     patient_id: str = field(repr=False)
     problems: tuple[Problem, ...] = ()
+    file: str = ""
 
     def structure(self, name: str) -> Contours:
         """Return a structure by its name, or by its TG-263 name where exactly one structure has that.
@@ -122,6 +134,7 @@ def _structure_set(path: Path, header: Any) -> StructureSet:
         image_uids=images,
         patient_id=text(header, "PatientID"),
         problems=tuple(problems),
+        file=file_label(path),
     )
 
 

@@ -26,7 +26,7 @@ from plausible.io.dicom.datasets import (
     text,
     tolerant,
 )
-from plausible.io.dicom.folder import SeriesFiles, sort_folder
+from plausible.io.dicom.folder import DicomFolder, SeriesFiles, sort_folder
 from plausible.io.dicom.planes import Plane, check_modality_table, planes_of
 from plausible.io.dicom.series_checks import Stack, check_even, check_straight, evened, gaps, stacked, without_copies
 from plausible.io.dicom.series_values import check_values, pixel_cautions
@@ -64,7 +64,7 @@ class SeriesImage:
 
 
 def read_series(
-    source: Path | Sequence[Path],
+    source: Path | Sequence[Path] | DicomFolder,
     *,
     series_uid: str | None = None,
     drawn_on: Collection[str] = (),
@@ -75,7 +75,7 @@ def read_series(
     """Read the image series of a folder (sorted by UIDs, whatever else lies there) or of a list of files.
 
     Args:
-        source: folder or files.
+        source: folder, files, or a folder that was sorted.
         series_uid: SeriesInstanceUID, where there are several.
         drawn_on: SOP instances a structure set refers to (`StructureSet.image_uids`): they choose the series too.
         fill_missing: interpolate single missing slices.
