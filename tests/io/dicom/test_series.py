@@ -119,7 +119,7 @@ def test_two_slices_missing_in_a_row_are_not_invented(tmp_path: Path) -> None:
     slices = writer.series()
     writer.save(tmp_path, slices[:5] + slices[7:])
     assert "2 slices are missing" in refused("E603", tmp_path)
-    assert "more than one slice in a row" in refused("E603", tmp_path, fill_missing=True)
+    assert "more than one slice in a row" in refused("E603", tmp_path, fill_missing=True, resample_uneven=True)
 
 
 def test_jitter_is_taken_out_and_more_is_refused(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def read_series(
         found = [*folder.problems, *problems, *copies, *pixel_cautions(stack.planes)]
         if not resample_tilt or not stack.tilted:
             check_straight(stack)
-        if not (resample_uneven or (fill_missing and _single_gaps(stack))):
+        if not _may_interpolate(stack, fill_missing=fill_missing, resample_uneven=resample_uneven):
             check_even(stack)
         return _image(series, stack, found)
 
@@ -140,9 +140,12 @@ def read_planes(series: SeriesFiles) -> list[Plane]:
     return planes
 
 
-def _single_gaps(stack: Stack) -> bool:
-    missing = gaps(stack)
-    return bool(missing) and all(count == 1 for _, count in missing) and evened(stack, missing)
+def _may_interpolate(stack: Stack, *, fill_missing: bool, resample_uneven: bool) -> bool:
+    """Whether what was asked for mends this stack: two slices missing in a row are invented by neither."""
+    missing = gaps(stack) if len(stack.planes) > 1 else []
+    if missing and evened(stack, missing):
+        return fill_missing and all(count == 1 for _, count in missing)
+    return resample_uneven
 
 
 def _image(series: SeriesFiles, stack: Stack, found: list[Problem]) -> SeriesImage:
