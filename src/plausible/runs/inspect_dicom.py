@@ -15,7 +15,7 @@ from plausible.io.dicom import DicomFolder, file_names_kept, read_rtstruct, read
 from plausible.io.dicom.contour_checks import check_contours
 from plausible.io.dicom.datasets import file_label
 from plausible.io.dicom.dose_choice import check_fractions, chosen_doses
-from plausible.io.dicom.folder import DoseFile, Instance, SegmentationFile, SeriesFiles, StructureFile
+from plausible.io.dicom.objects import DoseFile, Instance, SegmentationFile, SeriesFiles, StructureFile
 from plausible.io.dicom.rtdose import read_dose_object
 from plausible.io.dicom.series import look_at_series
 from plausible.io.recognise import folder_kind

@@ -6,7 +6,8 @@ from pathlib import Path
 from plausible.core import InvalidInput, Problem
 from plausible.io.dicom.contour_checks import check_contours
 from plausible.io.dicom.datasets import caution, refusal
-from plausible.io.dicom.folder import DicomFolder, StructureFile, sort_folder
+from plausible.io.dicom.folder import DicomFolder, sort_folder
+from plausible.io.dicom.objects import StructureFile
 from plausible.io.dicom.rtdose import RtDose, open_rtdose
 from plausible.io.dicom.rtstruct import StructureSet, read_rtstruct
 from plausible.io.dicom.series import SeriesImage, read_series

@@ -1,10 +1,12 @@
 """Which series of a folder is meant: told, or the one that structures were drawn on, or the only one."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from plausible.core import InvalidInput, Problem
 from plausible.io.dicom.datasets import caution, read_header, refusal, tolerant
-from plausible.io.dicom.folder import DicomFolder, SeriesFiles
+from plausible.io.dicom.folder import DicomFolder
+from plausible.io.dicom.objects import SeriesFiles
 from plausible.io.dicom.planes import planes_of
 
 
@@ -53,8 +55,6 @@ def _nothing(folder: DicomFolder) -> InvalidInput:
 
 
 def _as_error(problem: Problem) -> Problem:
-    from dataclasses import replace
-
     return replace(problem, severity="error")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from plausible.core import Dose, InvalidInput, Problem
 from plausible.io.dicom.datasets import caution, file_label, refusal
-from plausible.io.dicom.folder import DicomFolder, DoseFile
+from plausible.io.dicom.folder import DicomFolder
+from plausible.io.dicom.objects import DoseFile
 
 WHOLE = ("PLAN", "MULTI_PLAN")
 

@@ -1,6 +1,6 @@
 """Where the frames of a dose lie: GridFrameOffsetVector in all its readings, ascending along the normal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,4 @@ def _with_note(path: Path, frames: Frames) -> Frames:
         fix="nothing; export the dose on an even grid to avoid it",
         severity="note",
     )
-    from dataclasses import replace
-
     return replace(frames, problems=(note,))

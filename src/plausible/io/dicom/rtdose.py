@@ -20,7 +20,8 @@ from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, decoded, numbers
 from plausible.io.dicom.dose_checks import check_what_it_is, implausible, stray_rescale
 from plausible.io.dicom.dose_choice import Chosen, check_fractions, chosen_doses, summed
 from plausible.io.dicom.dose_frames import Frames, frames_of
-from plausible.io.dicom.folder import DOSE, DicomFolder, frame_of_reference, sort_folder
+from plausible.io.dicom.folder import DicomFolder, sort_folder
+from plausible.io.dicom.objects import DOSE, frame_of_reference
 
 
 @dataclass(frozen=True, slots=True, eq=False)

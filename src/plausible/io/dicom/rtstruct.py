@@ -23,7 +23,7 @@ from plausible.io.dicom.datasets import (
     text,
     tolerant,
 )
-from plausible.io.dicom.folder import STRUCTURES, frame_of_reference, referenced_images
+from plausible.io.dicom.objects import STRUCTURES, frame_of_reference, referenced_images
 from plausible.io.dicom.roi_names import standard_name, unique_names
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")

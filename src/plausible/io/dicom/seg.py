@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float32, Integer
 
 from plausible.core import Classes, Geometry, InvalidInput, LabelMap
 from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, refusal, text, tolerant
-from plausible.io.dicom.folder import SEGMENTATIONS, sort_folder
+from plausible.io.dicom.folder import sort_folder
 from plausible.io.dicom.highdicom_parts import highdicom
+from plausible.io.dicom.objects import SEGMENTATIONS
 from plausible.io.dicom.roi_names import unique_names
 from plausible.io.dicom.series import SeriesImage
 

@@ -26,7 +26,8 @@ from plausible.io.dicom.datasets import (
     text,
     tolerant,
 )
-from plausible.io.dicom.folder import DicomFolder, SeriesFiles, sort_folder
+from plausible.io.dicom.folder import DicomFolder, sort_folder
+from plausible.io.dicom.objects import SeriesFiles
 from plausible.io.dicom.planes import Plane, check_modality_table, planes_of
 from plausible.io.dicom.series_checks import Stack, check_even, check_straight, evened, gaps, stacked, without_copies
 from plausible.io.dicom.series_values import check_values, pixel_cautions
