@@ -17,7 +17,7 @@ from plausible.core import Catalogue, Dose
 from plausible.dose.dvh import Dvh
 from plausible.dose.interpolation import DoseField, Interpolation
 from plausible.dose.metrics import volume_at_dose
-from plausible.dose.soft import cells_dvh
+from plausible.dose.soft import Cells, cells_dvh
 
 ConformityIndex: TypeAlias = Callable[..., float]
 
@@ -27,8 +27,8 @@ CONFORMITY_INDICES: Catalogue[ConformityIndex] = Catalogue("conformity index")
 def dose_grid_dvh(dose: Dose, *, interpolation: Interpolation = "linear") -> Dvh:
     """DVH of the whole dose grid, dose linear in each of its voxels: what everything receives."""
     field = DoseField.of(dose, interpolation=interpolation)
-    voxels = np.indices(dose.geometry.shape).reshape(3, -1).T.astype(np.float64)
-    return cells_dvh(voxels, np.zeros((0, 3)), field, geometry=dose.geometry)
+    voxels = np.indices(dose.geometry.shape).reshape(3, -1).T
+    return cells_dvh(Cells.whole(voxels), field, geometry=dose.geometry)
 
 
 @CONFORMITY_INDICES.add(

@@ -151,7 +151,7 @@ def cumulate(kinks: Any, slopes: Any, jumps: Any, doses: Any, volumes: Any) -> i
 def add_to_nodes(
     start: float, step: float, centre: Any, half_width: Any, volume: Any, curvature: Any, jump: Any
 ) -> None:
-    """Add cells to a curve on equidistant doses, on which it is exact: see `plausible.dose.nodes`."""
+    """Add cells to a curve on equidistant doses, on which it is exact: see `plausible.dose.dvh_on_doses`."""
     for n in range(centre.size):
         low, high = (centre[n] - half_width[n] - start) / step, (centre[n] + half_width[n] - start) / step
         first, last = math.floor(low), math.floor(high)
@@ -162,33 +162,12 @@ def add_to_nodes(
             curvature[first + 1] -= bend * a
             curvature[last] += bend * (1 - b)
             curvature[last + 1] += bend * b
-        elif last == first:
-            jump[first] += volume[n]
+        elif last == first or half_width[n] == 0:
+            jump[math.floor(low + 1e-9)] += volume[n]
         else:
             for node in range(first, last + 1):
                 inside = _within(high, node, node + 1) - _within(low, node, node + 1)
                 jump[node] += volume[n] * inside / (high - low)
-
-
-@compiled(void(types.Array(float64, 3, "C", readonly=True), types.Array(types.uint8, 3, "C")))
-def mark_mixed(coefficients: Any, kinds: Any) -> None:
-    """Mark voxels where a cubic spline is negative (0), may change its sign (1) or is positive (2), without fail.
-
-    A spline lies between the least and the greatest of the coefficients that reach it, five along each axis.
-    """
-    n_i, n_j, n_k = kinds.shape
-    for i in range(n_i):
-        for j in range(n_j):
-            for k in range(n_k):
-                middle = coefficients[i + 2, j + 2, k + 2] > 0
-                same = True
-                for a in range(5):
-                    for b in range(5):
-                        for c in range(5):
-                            same = same and (coefficients[i + a, j + b, k + c] > 0) == middle
-                    if not same:
-                        break
-                kinds[i, j, k] = 1 if not same else 2 if middle else 0
 
 
 @njit(inline="always")
@@ -206,37 +185,84 @@ def _spline_weights(weights: Any) -> None:
                 weights[part, tap] = 0.0
 
 
+@njit(inline="always")
+def _spline_in_voxel(coefficients: Any, place: Any, weights: Any, along_k: Any, along_j: Any, inside: Any) -> int:
+    """Whether the spline is positive at the centre of each of the 4 × 4 × 4 parts of a voxel; return in how many."""
+    i, j, k = place[0], place[1], place[2]
+    for a in range(5):
+        for b in range(5):
+            for p in range(4):
+                total = 0.0
+                for tap in range(5):
+                    total += weights[p, tap] * coefficients[i + a, j + b, k + tap]
+                along_k[a, b, p] = total
+        for q in range(4):
+            for p in range(4):
+                total = 0.0
+                for tap in range(5):
+                    total += weights[q, tap] * along_k[a, tap, p]
+                along_j[a, q, p] = total
+    n_inside = 0
+    for r in range(4):
+        for q in range(4):
+            for p in range(4):
+                total = 0.0
+                for tap in range(5):
+                    total += weights[r, tap] * along_j[tap, q, p]
+                inside[r, q, p] = total > 0
+                n_inside += inside[r, q, p]
+    return n_inside
+
+
+@njit(inline="always")
+def _octant(inside: Any, octant: int, place: Any, centre: Any, edges: Any) -> int:
+    """Number of parts inside in an eighth of a voxel; write the box about their centre with their second moments."""
+    n = 0
+    sums, squares = np.zeros(3), np.zeros(3)
+    start = np.array([2 * (octant >> 2), 2 * (octant >> 1 & 1), 2 * (octant & 1)])
+    for a in range(start[0], start[0] + 2):
+        for b in range(start[1], start[1] + 2):
+            for c in range(start[2], start[2] + 2):
+                if inside[a, b, c]:
+                    n += 1
+                    for axis, part in enumerate((a, b, c)):
+                        sums[axis] += part
+                        squares[axis] += part * part
+    if n:
+        for axis in range(3):
+            mean = sums[axis] / n
+            centre[axis] = place[axis] + (mean + 0.5) / 4 - 0.5
+            edges[axis] = math.sqrt(12 * max(squares[axis] / n - mean * mean, 0.0) + 1) / 4
+    return n
+
+
 @compiled(
-    void(
+    int64(
         types.Array(float64, 3, "C", readonly=True),
         types.Array(int64, 2, "C", readonly=True),
-        types.Array(types.boolean, 2, "C"),
+        float64[:, ::1],
+        float64[:, ::1],
+        float64[::1],
     )
 )
-def cut_voxel_parts(coefficients: Any, voxels: Any, inside: Any) -> None:
-    """Whether the spline is positive at the centre of each of the 4 × 4 × 4 parts of voxels."""
-    weights = np.empty((4, 5))
+def cut_voxels(coefficients: Any, voxels: Any, centres: Any, edges: Any, shares: Any) -> int:
+    """Cells of the voxels that a spline may cut: the whole voxel, or what lies inside of each of its eighths.
+
+    Writes centre, edges and share of a voxel of each cell, in voxels, and returns how many there are. An eighth that is
+    cut becomes the box that spreads as far along each axis as what is inside does.
+    """
+    weights, along_k, along_j = np.empty((4, 5)), np.empty((5, 5, 4)), np.empty((5, 4, 4))
+    inside, n_cells = np.empty((4, 4, 4), np.bool_), 0
     _spline_weights(weights)
-    along_k, along_j = np.empty((5, 5, 4)), np.empty((5, 4, 4))
     for n in range(voxels.shape[0]):
-        i, j, k = voxels[n, 0], voxels[n, 1], voxels[n, 2]
-        for a in range(5):
-            for b in range(5):
-                for p in range(4):
-                    total = 0.0
-                    for tap in range(5):
-                        total += weights[p, tap] * coefficients[i + a, j + b, k + tap]
-                    along_k[a, b, p] = total
-            for q in range(4):
-                for p in range(4):
-                    total = 0.0
-                    for tap in range(5):
-                        total += weights[q, tap] * along_k[a, tap, p]
-                    along_j[a, q, p] = total
-        for r in range(4):
-            for q in range(4):
-                for p in range(4):
-                    total = 0.0
-                    for tap in range(5):
-                        total += weights[r, tap] * along_j[tap, q, p]
-                    inside[n, (r * 4 + q) * 4 + p] = total > 0
+        n_inside = _spline_in_voxel(coefficients, voxels[n], weights, along_k, along_j, inside)
+        if n_inside == 64:
+            centres[n_cells], edges[n_cells], shares[n_cells] = voxels[n], 1.0, 1.0
+            n_cells += 1
+        elif n_inside > 0:
+            for octant in range(8):
+                held = _octant(inside, octant, voxels[n], centres[n_cells], edges[n_cells])
+                if held:
+                    shares[n_cells] = held / 64
+                    n_cells += 1
+    return n_cells

@@ -148,8 +148,9 @@ def _dvhs(member: Member, boxes: dict[str, Box | None], around: Box, field: Dose
         inside = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(inner, around, strict=True))
         part, geometry = member.probabilities[(slice(None), *inside)], _part(member.geometry, inside)  # type: ignore[arg-type]
         if member.hard:
-            dvh = voxels_dvh(np.argwhere(classes.masks(part)[number]), field, geometry=geometry)
+            voxels = np.argwhere(classes.masks(part)[number])
+            dvh = on_doses(voxels_dvh(voxels, field, geometry=geometry), step_gy=STEP_GY)
         else:
             odds = class_log_odds(part, classes.channel(structure), exclusive=classes.exclusive)
-            dvh = field_dvh(odds, field, geometry=geometry)
-        yield structure, on_doses(dvh, step_gy=STEP_GY)
+            dvh = field_dvh(odds, field, geometry=geometry, step_gy=STEP_GY)
+        yield structure, dvh

@@ -3,18 +3,23 @@
 The surface is where the log-odds are 0: of the structure against everything else, or, where classes exclude each
 other, against the most probable other class. Log-odds are interpolated by cubic spline; trilinear interpolation would
 lose volume, and probabilities are too sharp at the edge. A voxel that the spline cannot leave (all coefficients that
-reach it have one sign) is one cell, inside or out, with dose linear in it; any other is split 4 × 4 × 4 and parts with
-positive log-odds at their centre belong.
+reach it have one sign) is wholly inside or outside. Any other is asked at the centres of 4 × 4 × 4 parts; what is
+inside of each of its eighths is one cell, about the centre of these parts. The dose is linear in cells.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from plausible.core import Dose, Geometry
 from plausible.dose.dvh import Dvh, dvh_of_cells
+from plausible.dose.dvh_on_doses import dvh_on_doses
 from plausible.dose.interpolation import DoseField, Interpolation
 
 PARTS = 4
+REACH = 2
+"""A cubic spline within a voxel depends on coefficients this many voxels away."""
 CLIP = 1 / 131070
 """Probabilities are held within this distance of 0 and 1: half a step of 16 bits."""
 
@@ -50,46 +55,68 @@ def soft_dvh(
     return field_dvh(odds, DoseField.of(dose, interpolation=interpolation), geometry=geometry)
 
 
-def field_dvh(odds: np.ndarray, field: DoseField, *, geometry: Geometry) -> Dvh:
-    """DVH of the region where a field on a grid is positive."""
-    voxels, parts = cut(odds)
-    return cells_dvh(voxels, parts, field, geometry=geometry)
+def field_dvh(odds: np.ndarray, field: DoseField, *, geometry: Geometry, step_gy: float | None = None) -> Dvh:
+    """DVH of the region where a field on a grid is positive; with kinks at multiples of a dose only, if asked."""
+    return cells_dvh(cut(odds), field, geometry=geometry, step_gy=step_gy)
 
 
-def cut(odds: Float[np.ndarray, "i j k"]) -> tuple[np.ndarray, Float64[np.ndarray, "n 3"]]:
-    """Voxels wholly inside, and centres (in voxels) of the parts of other voxels that lie inside."""
-    from plausible.dose.kernels import cut_voxel_parts, mark_mixed
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Boxes in voxels of a grid.
+
+    Attributes:
+        centres: in voxels.
+        edges: along each axis, in voxels.
+        shares: volumes, in voxels.
+    """
+
+    centres: Float64[np.ndarray, "n 3"]
+    edges: Float64[np.ndarray, "n 3"]
+    shares: Float64[np.ndarray, " n"]
+
+    @classmethod
+    def whole(cls, voxels: np.ndarray) -> "Cells":
+        """Whole voxels by their places."""
+        return cls(voxels.astype(np.float64), np.ones((len(voxels), 3)), np.ones(len(voxels)))
+
+    def __add__(self, other: "Cells") -> "Cells":
+        pairs = ((self.centres, other.centres), (self.edges, other.edges), (self.shares, other.shares))
+        centres, edges, shares = (np.concatenate(pair) for pair in pairs)
+        return Cells(centres, edges, shares)
+
+
+def cut(odds: Float[np.ndarray, "i j k"]) -> Cells:
+    """Cells of the region where a field is positive: whole voxels, and parts of those that its surface cuts."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    from plausible.dose.kernels import cut_voxels
 
     if not (odds > 0).any():
-        return np.zeros((0, 3)), np.zeros((0, 3))
+        return Cells.whole(np.zeros((0, 3)))
     coefficients = _coefficients(odds)
-    kinds = np.empty(odds.shape, np.uint8)
-    mark_mixed(coefficients, kinds)
-    mixed = np.ascontiguousarray(np.argwhere(kinds == 1))
-    found = np.empty((len(mixed), PARTS**3), bool)
-    cut_voxel_parts(coefficients, mixed, found)
-    voxel, part = np.nonzero(found)
-    steps = np.stack(np.unravel_index(part, (PARTS,) * 3), axis=1)
-    return np.argwhere(kinds == 2).astype(np.float64), mixed[voxel] + (steps + 0.5) / PARTS - 0.5
+    positive = (coefficients > 0).view(np.uint8)
+    inner = (slice(REACH, -REACH),) * 3
+    some, every = (found(positive, 2 * REACH + 1)[inner] > 0 for found in (maximum_filter, minimum_filter))
+    mixed = np.ascontiguousarray(np.argwhere(some & ~every))
+    n_most = 8 * len(mixed) + 1
+    centres, edges, shares = np.empty((n_most, 3)), np.empty((n_most, 3)), np.empty(n_most)
+    n = cut_voxels(coefficients, mixed, centres, edges, shares)
+    return Cells.whole(np.argwhere(every)) + Cells(centres[:n], edges[:n], shares[:n])
 
 
-def cells_dvh(full: np.ndarray, parts: np.ndarray, field: DoseField, *, geometry: Geometry) -> Dvh:
-    """DVH of whole voxels and of parts of voxels, by their centres in voxels of a grid."""
+def cells_dvh(cells: Cells, field: DoseField, *, geometry: Geometry, step_gy: float | None = None) -> Dvh:
+    """DVH of cells of a grid, dose linear in each; with kinks at multiples of a dose only, if asked."""
     matrix = field.from_frame(geometry.affine)
-    centres = np.concatenate([full, parts])
-    size = np.repeat([1.0, 1 / PARTS], [len(full), len(parts)])
-    inside = field.inside(centres @ matrix[:, :3].T + matrix[:, 3])
-    sizes = np.repeat(size[inside, None], 3, axis=1)
-    doses, half_widths = field.in_cells(matrix, centres[inside], np.ones(len(sizes)), sizes)
-    volumes = size**3 * geometry.voxel_volume_ml
-    return dvh_of_cells(
-        doses,
-        half_widths,
-        volumes[inside],
-        outside_ml=float(volumes[~inside].sum()),
-        cell_ml=geometry.voxel_volume_ml,
-        method=f"log-odds, cubic spline, {PARTS} parts a voxel and axis, linear in cells; dose {field.interpolation}",
-    )
+    inside = field.inside(cells.centres @ matrix[:, :3].T + matrix[:, 3])
+    sizes = np.ascontiguousarray(cells.edges[inside])
+    doses, half_widths = field.in_cells(matrix, cells.centres[inside], np.ones(len(sizes)), sizes)
+    volumes = cells.shares * geometry.voxel_volume_ml
+    method = f"log-odds, cubic spline, {PARTS} parts an axis, linear in cells; dose {field.interpolation}"
+    outside, voxel = float(volumes[~inside].sum()), geometry.voxel_volume_ml
+    volumes = volumes[inside]
+    if step_gy is None:
+        return dvh_of_cells(doses, half_widths, volumes, outside_ml=outside, cell_ml=voxel, method=method)
+    return dvh_on_doses(doses, half_widths, volumes, step_gy=step_gy, outside_ml=outside, cell_ml=voxel, method=method)
 
 
 def _coefficients(odds: np.ndarray) -> Float64[np.ndarray, "u v w"]:
@@ -100,4 +127,4 @@ def _coefficients(odds: np.ndarray) -> Float64[np.ndarray, "u v w"]:
     for axis, n in enumerate(found.shape):
         if n > 1:
             found = spline_filter1d(found, order=3, axis=axis, mode="mirror")
-    return np.ascontiguousarray(np.pad(found, 2, mode="reflect"))
+    return np.ascontiguousarray(np.pad(found, REACH, mode="reflect"))
