@@ -65,7 +65,8 @@ def write_pool_toml(path: Path, out: Path, ids: Sequence[str]) -> None:
             told |= {key: info[key] for key in ("seed", "architecture", "method") if info[key] not in (None, "")}
             if grid:
                 told["fold"] = int(grid["fold"])
-            lines.append(f"{pooled} = {{ {', '.join(f'{key} = {json.dumps(value)}' for key, value in told.items())} }}")
+            inside = ", ".join(f"{key} = {json.dumps(value)}" for key, value in told.items())
+            lines.append(f"{json.dumps(pooled)} = {{ {inside} }}")
     write_text(path, "\n".join(lines) + "\n")
 
 

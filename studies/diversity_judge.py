@@ -30,6 +30,8 @@ from plausible.evaluate import (
 
 ALPHA, N_SPLITS, SPREAD_FLOOR_ML = 0.2, 200, 0.02
 """Of the conformal volume interval: miscoverage, splits, and the smallest spread that is believed, set beforehand."""
+ONE_TRAINING = ("checkpoints", "last_layers")
+"""Folders whose members come from a single training."""
 CHOSEN_BY = "negative_log_likelihood"
 
 
@@ -61,7 +63,7 @@ def arms(pool: Pool, validation: Pool, stores: Mapping[str, Sequence[str]], pool
     """
     plain = list(stores[PLAIN])
     found = [Arm(f"{PLAIN} {k}", pool.equal(plain[:k]), k, "", "plain seeds") for k in range(1, len(plain) + 1)]
-    found += [_arm(pool, name, ids, plain, 1 if name == "checkpoints" else None) for name, ids in stores.items()
+    found += [_arm(pool, name, ids, plain, 1 if name in ONE_TRAINING else None) for name, ids in stores.items()
               if name != PLAIN]  # fmt: skip
     mixed = {name: _mixed(stores, m, name) for name in ("folds", "networks and folds")}
     found += [_arm(pool, f"mixed {name}", ids, plain, None) for name, ids in mixed.items() if len(ids) == m]
