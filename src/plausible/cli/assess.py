@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from plausible.cli.dose_options import Constraints, Doses
+from plausible.cli.dose_options import Constraints, DoseCalibration, Doses
 from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
 from plausible.cli.outcome import guarded
 from plausible.cli.records import takes
@@ -31,6 +31,7 @@ def assess(
     ] = None,
     doses: Doses = None,
     constraints: Constraints = None,
+    dose_calibration: DoseCalibration = None,
     fail_on_flag: Annotated[bool, typer.Option("--fail-on-flag", help="End with 10 if a case is flagged.")] = False,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
@@ -58,6 +59,7 @@ def assess(
         from plausible.runs.assess import assess_study
         from plausible.runs.calibration import adopt_calibration
         from plausible.runs.dose import dose_study, plan_doses
+        from plausible.runs.dose_calibration import DOSE_CALIBRATION_JSON
         from plausible.runs.evaluate import evaluate_study, referenced
         from plausible.runs.learned import read_learned
         from plausible.runs.record import write_run
@@ -91,8 +93,13 @@ def assess(
         if plan:
             told |= asdict(judging)
             study = replace(study, problems=(*study.problems, *plan.problems))
+            held = adopt_calibration(dose_calibration, output, name=DOSE_CALIBRATION_JSON)
             with case_progress("dose", quiet=quiet) as progress:
-                walks += [dose_study(good, output, plan, settings=judging, overwrite=overwrite, on_case=progress)]
+                walks += [
+                    dose_study(
+                        good, output, plan, settings=judging, calibrations=held, overwrite=overwrite, on_case=progress
+                    )
+                ]
         write_run(output, "assess", told, walks, study=study, num_parts=num_parts, part_id=part_id)
         finish_run(
             output,

@@ -29,7 +29,7 @@ def calibrate_dose(
     """Find what can be promised of the dose of new patients: intervals of metrics, bands of DVHs, constraints met.
 
     Each patient counts once. Use patients that no member was trained on and whose dose plausible dose judged with
-    --references. Then: plausible dose --calibration FILE.
+    --references. Then: plausible dose --dose-calibration FILE.
     """
 
     def run() -> None:
@@ -62,4 +62,4 @@ def _show(made: "Calibrations", output: Path, *, n: int) -> None:
         say(f"- {statement}")
     for one in made.refused:
         say(f"! no {one['what']}: {one['code']} {one['found']}; {one['fix']}")
-    say(f"next: plausible dose -i NEW_MEMBERS --dose DOSES -o OUT --calibration {output}")
+    say(f"next: plausible dose -i NEW_MEMBERS --dose DOSES -o OUT --dose-calibration {output}")

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from plausible.cli.dose_options import Constraints, Doses
+from plausible.cli.dose_options import Constraints, DoseCalibration, Doses
 from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
-from plausible.cli.outcome import guarded
+from plausible.cli.outcome import guarded, warn
 from plausible.cli.records import takes
+from plausible.cli.replan_options import FixedMasks, Goals
 from plausible.cli.study_options import StudyOptions
 from plausible.runs.dose_settings import DoseSettings
 
@@ -22,6 +23,12 @@ def dose(
     output: Output,
     doses: Doses = None,
     constraints: Constraints = None,
+    dose_calibration: DoseCalibration = None,
+    replan: Annotated[
+        bool, typer.Option("--replan", help="Also plan on every member, as plausible replan does, into OUT/replan.")
+    ] = False,
+    fixed_structures: FixedMasks = None,
+    goals: Goals = None,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
     overwrite: Overwrite = False,
@@ -35,15 +42,21 @@ def dose(
 ) -> None:
     """Say what each structure receives if any member is the true contour, and which constraints that leaves open.
 
-    The dose is fixed; nothing is planned again. Members of plausible draw are members like any others. OUT may hold an
-    assessment; its pages then show the dose. A run that was killed is run again with the same line and continues.
+    The dose is fixed; nothing is planned again, unless --replan asks for it. Members of plausible draw are members like
+    any others. OUT may hold an assessment; its pages then show the dose. A run that was killed is run again with the
+    same line and continues.
     """
 
     def run() -> None:
         from plausible.cli.progress import case_progress
         from plausible.cli.results import finish_run, show_study
+        from plausible.runs.calibration import adopt_calibration
         from plausible.runs.dose import dose_study, plan_doses
+        from plausible.runs.dose_calibration import DOSE_CALIBRATION_JSON
         from plausible.runs.record import write_run
+        from plausible.runs.replan import Replan, replan_study
+        from plausible.runs.replan_fixed import checked
+        from plausible.runs.replan_goals import read_goals
 
         if doses is None:
             raise ValueError("give the doses: --dose FOLDER with CASE.nii.gz in Gy or CASE.dcm (RTDOSE)")
@@ -54,8 +67,15 @@ def dose(
         if dry_run:
             show_study(study, output, as_json=as_json)
             return
+        adopted = adopt_calibration(dose_calibration, output, name=DOSE_CALIBRATION_JSON)
         with case_progress("dose", quiet=quiet) as progress:
-            walked = dose_study(study, output, plan, settings=settings, overwrite=overwrite, on_case=progress)
+            walked = dose_study(
+                study, output, plan, settings=settings, calibrations=adopted, overwrite=overwrite, on_case=progress
+            )
+        if replan:
+            with case_progress("replan", quiet=quiet) as progress:
+                warn(*replan_study(study, output / "replan", replan=Replan(goals=read_goals(goals)),
+                                   fixed=checked(fixed_structures), on_plan=progress).failures)  # fmt: skip
         write_run(output, "dose", asdict(settings), [walked], study=study, num_parts=num_parts, part_id=part_id)
         finish_run(output, study, [walked], whole=num_parts == 1, seed=seed, quiet=quiet, as_json=as_json)
 

@@ -11,7 +11,7 @@ from plausible.cli.progress import case_progress
 from plausible.core import Problem, Study
 from plausible.evaluate import ENSEMBLE
 from plausible.report import CohortLine, CohortReport
-from plausible.report.dose_panels import constraint_lines
+from plausible.report.dose_panels import constraint_lines, requirement
 from plausible.runs.cohort import flagged, lines_of, read_cases, write_cohort
 from plausible.runs.layout import COHORT_PAGE, FAILURES, case_folders
 from plausible.runs.report import draw_pages
@@ -175,7 +175,7 @@ def _say_constraints(cohort: CohortReport) -> None:
     for one in undecided[:N_OPEN]:
         share = f"P(violation) {100 * one.probability:.0f} % [{100 * one.low:.0f}, {100 * one.high:.0f}]"
         at = "" if one.review_slice is None else f"  slice {one.review_slice}"
-        say(f"  {share}  {one.subject}  {one.structure}  {one.text} {one.unit}, segmentation {one.nominal:.1f}{at}")
+        say(f"  {share}  {one.subject}  {one.structure}  {requirement(one)}, segmentation {one.nominal:.1f}{at}")
 
 
 def _say_scores(cohort: CohortReport) -> None:

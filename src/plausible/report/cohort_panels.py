@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plausible.report.cohort_charts import page_link, reliability_chart, risk_coverage_chart, strip
-from plausible.report.dose_panels import N_LINES, WORDS, constraint_lines
+from plausible.report.dose_panels import N_LINES, WORDS, certainty, constraint_lines, requirement
 from plausible.report.model import CohortLine, CohortReport
 from plausible.report.page import made_by
 from plausible.report.panels import Content, Panels
@@ -124,6 +124,8 @@ def constraints(view: CohortView) -> Content:
         ],
         "n_hidden": max(len(waiting) - N_LINES, 0),
         "words": WORDS,
+        "requirement": requirement,
+        "certainty": certainty,
     }
 
 

@@ -25,6 +25,7 @@ def dvh_chart(structure: StructureDose, *, colour: str) -> Markup:
         bottom_axis(across, y=BOTTOM, title="dose, Gy", about=7, top=TOP),
         _band(curves, curves.low_90, curves.high_90, across, up, colour, "dvh-90"),
         _band(curves, curves.low_50, curves.high_50, across, up, colour, "dvh-50"),
+        *(_line(curves, end, across, up, class_="dvh-calibrated") for end in _calibrated(curves)),
         _line(curves, curves.median, across, up, stroke=colour, class_="dvh-median"),
         _line(curves, curves.nominal, across, up, class_="dvh-nominal"),
         *(_line(curves, one, across, up, class_="dvh-reference") for one in curves.reference.values()),
@@ -34,6 +35,11 @@ def dvh_chart(structure: StructureDose, *, colour: str) -> Markup:
         label=f"{structure.name}: DVH of the segmentation and bands of {structure.n} members",
         class_="chart dvh",
     )
+
+
+def _calibrated(curves: DvhCurves) -> tuple[Sequence[float], ...]:
+    """Both ends of the band that holds the whole true curve, where there is one."""
+    return (curves.low_calibrated, curves.high_calibrated) if curves.low_calibrated else ()
 
 
 def _top(structure: StructureDose, curves: DvhCurves) -> float:

@@ -38,6 +38,8 @@ class MetricDose:
     review: Review | None = None
     reference: Mapping[str, Quantity] = field(default_factory=dict)  # by rater
     covered: int | None = None  # references inside interval_90, of those that are defined
+    calibrated: tuple[Quantity, Quantity] | None = None  # holds the true value in `calibrated_level` of patients
+    calibrated_level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +67,12 @@ class ConstraintDose:
     n_undefined: int
     nominal: Quantity
     nominal_violates: bool
+    close: bool  # the limit lies inside the metric's 90 % interval
     at_dose_gy: Quantity  # where the limit lies in the figure of the DVH; a share is undefined for a mean dose
     at_share: Quantity
     reference_violates: Mapping[str, bool] = field(default_factory=dict)
+    calibrated_pass: bool | None = None  # passes by the calibrated rule
+    missed_at_most: float | None = None  # share of patients in whom it may pass although it is violated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,10 @@ class DvhCurves:
     method_50: str
     method_90: str
     reference: Mapping[str, tuple[Quantity, ...]] = field(default_factory=dict)
+    sd: tuple[Quantity, ...] = ()  # of the members' curves
+    low_calibrated: tuple[Quantity, ...] = ()  # band that holds the whole true curve in `calibrated_level` of patients
+    high_calibrated: tuple[Quantity, ...] = ()
+    calibrated_level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,5 +154,6 @@ class CaseDose:
     provenance: Mapping[str, Any]
     methods: str
     warnings: tuple[str, ...] = ()
+    calibration: Mapping[str, Any] | None = None
     intended_use: str = INTENDED_USE
     schema_version: str = SCHEMA_VERSION

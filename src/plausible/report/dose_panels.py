@@ -20,6 +20,8 @@ WORDS = {
 
 RANK = {"undecided": 0, "fail": 1, "cannot_tell": 2, "pass": 3}
 N_LINES = 200
+ENOUGH = 20
+"""From so many members on a verdict is not called one of few members."""
 
 
 def dose_content(dose: CaseDose, viewer: Mapping[str, Any], colours: Mapping[str, str]) -> Content:
@@ -32,19 +34,39 @@ def dose_content(dose: CaseDose, viewer: Mapping[str, Any], colours: Mapping[str
     """
     lines = [(s, one) for s in dose.structures for one in s.constraints]
     charts = [(s, dvh_chart(s, colour=colours.get(s.name, "#56b4e9"))) for s in dose.structures]
+    sources = list(dict.fromkeys((one.source, one.checked) for _, one in lines))
     return {
         "dose": dose,
         "lines": sorted(lines, key=_urgency),
         "words": WORDS,
         "counts": {word: sum(one.verdict == word for _, one in lines) for word in WORDS},
         "unchecked": any(not one.checked for _, one in lines),
-        "unsure": any(not one.sure for _, one in lines),
+        "unsure": any(certainty(one) == "few members" for _, one in lines),
+        "requirement": requirement,
+        "certainty": certainty,
+        "sources": sources,
         "charts": [(s, figure, colours.get(s.name, "#56b4e9")) for s, figure in charts if figure],
         "raters": list(dose.raters),
         "slice": dose_slice(dose, viewer),
         "viewer": viewer,
         "methods": list(dict.fromkeys(s.curves.method_90 for s in dose.structures if s.curves)),
     }
+
+
+def requirement(one: ConstraintDose | ConstraintLine) -> str:
+    """What must hold, as people write it: "D2% < 45 Gy"."""
+    metric, operator, limit = one.text.rsplit(" ", 2)
+    sign = {"<=": "≤", ">=": "≥"}.get(operator, operator)
+    return f"{metric.removesuffix(f'[{one.unit}]')} {sign} {limit} {one.unit}"
+
+
+def certainty(one: ConstraintDose | ConstraintLine) -> str:
+    """What a reader must know beside the verdict; empty if nothing."""
+    if one.verdict in ("undecided", "cannot_tell"):
+        return ""
+    if one.close:
+        return "close to the limit"
+    return "few members" if not one.sure and one.n < ENOUGH else ""
 
 
 def dose_slice(dose: CaseDose, viewer: Mapping[str, Any]) -> Content:
@@ -68,8 +90,8 @@ def review_slices(dose: CaseDose) -> tuple[int, ...]:
 
 
 def constraint_lines(lines: Sequence[ConstraintLine]) -> tuple[ConstraintLine, ...]:
-    """Constraints that are not settled, worst first: undecided ones by how near to a coin toss, then unsure ones."""
-    waiting = [one for one in lines if one.verdict == "undecided" or (one.verdict != "cannot_tell" and not one.sure)]
+    """Constraints that are not settled, worst first: undecided ones by how near to a coin toss, then close ones."""
+    waiting = [one for one in lines if one.verdict == "undecided" or one.close]
     return tuple(sorted(waiting, key=_doubt))
 
 

@@ -200,6 +200,7 @@ class ConstraintLine:
     sure: bool
     nominal: Quantity
     nominal_violates: bool
+    close: bool  # the limit lies inside the metric's 90 % interval
     probability: Quantity
     low: Quantity
     high: Quantity

@@ -1,12 +1,12 @@
 """The dose to one case: DVHs of all members, metrics, constraints, complications, and which boundary matters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from plausible.core import Classes, Dose, Geometry, Members, ScalarMap, Score
+from plausible.core import Dose, Geometry, Members, ScalarMap, Score
 from plausible.dose import (
     Constraint,
     ConstraintSet,
@@ -22,7 +22,6 @@ from plausible.dose import (
     risk_row,
     sensitivity_rows,
     spread_rows,
-    structure_boxes,
 )
 from plausible.dose.sensitivity import MEAN_DOSE
 from plausible.report.dose_model import StructureDose
@@ -31,6 +30,7 @@ from plausible.runs.dose_settings import DoseSettings
 
 DOSE_MAP, AWARE_MAP = "planned_dose", "dose_aware_uncertainty"
 Box = tuple[slice, slice, slice]
+Cut = tuple[Box, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ def assess_dose(
     """Judge the dose to every structure of a case.
 
     Args:
-        members: the plausible segmentations; read four times.
+        members: the plausible segmentations; read three times.
         dose: on its own grid.
         constraints: what must hold.
         settings: how it is judged.
@@ -105,28 +105,43 @@ def asked_metrics(structure: str, constraints: ConstraintSet, settings: DoseSett
 
 def structure_masks(members: Members) -> dict[str, StructureMasks]:
     """Masks of every structure that any member has, cut to the box around it: one byte a voxel and member."""
-    boxes = {name: box for name, box in structure_boxes(members).items() if box is not None}
-    kept: dict[str, list[np.ndarray]] = {name: [] for name in boxes}
-    number = {name: n for n, name in enumerate(members.classes.structures)}
+    found: dict[str, list[Cut]] = {name: [] for name in members.classes.structures}
     mean: Float32[np.ndarray, "c i j k"] | None = None
     for n, member in enumerate(members):
-        every = members.classes.masks(member.probabilities)
-        for name, box in boxes.items():
-            kept[name].append(every[(number[name], *box)].copy())
+        for name, mask in zip(found, members.classes.masks(member.probabilities), strict=True):
+            found[name].append(_cut(mask))
         if mean is None:
             mean = member.probabilities.astype(np.float32, copy=True)
         else:
             mean += (member.probabilities - mean) / np.float32(n + 1)
     assert mean is not None, "member_dvhs has refused a case without members"
-    nominal = _decided(members.classes, mean)
-    return {
-        name: StructureMasks(box, nominal[(number[name], *box)].copy(), tuple(kept[name]))
-        for name, box in boxes.items()
-    }
+    nominal = dict(zip(found, map(_cut, members.classes.masks(mean)), strict=True))
+    return {name: _together(nominal[name], cuts) for name, cuts in found.items() if any(cut[1].size for cut in cuts)}
 
 
-def _decided(classes: Classes, mean: Float32[np.ndarray, "c i j k"]) -> Bool[np.ndarray, "s i j k"]:
-    return classes.masks(mean)
+def _cut(mask: Bool[np.ndarray, "i j k"]) -> Cut:
+    """Box around a mask, and the mask in it; both empty where it is."""
+    places = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not len(places[0]):
+        return (slice(0, 0), slice(0, 0), slice(0, 0)), np.zeros((0, 0, 0), dtype=bool)
+    i, j, k = (slice(int(place[0]), int(place[-1]) + 1) for place in places)
+    return (i, j, k), mask[i, j, k].copy()
+
+
+def _together(nominal: Cut, members: Sequence[Cut]) -> StructureMasks:
+    """Masks in the box around all of them."""
+    boxes = [box for box, mask in (nominal, *members) if mask.size]
+    i, j, k = (slice(min(box[a].start for box in boxes), max(box[a].stop for box in boxes)) for a in range(3))
+    placed = [_placed(cut, (i, j, k)) for cut in (nominal, *members)]
+    return StructureMasks((i, j, k), placed[0], tuple(placed[1:]))
+
+
+def _placed(cut: Cut, box: Box) -> Bool[np.ndarray, "i j k"]:
+    whole = np.zeros([side.stop - side.start for side in box], dtype=bool)
+    inner, mask = cut
+    if mask.size:
+        whole[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, box, strict=True))] = mask
+    return whole
 
 
 def _sensitivity(

@@ -109,6 +109,7 @@ def _constraint(one: Constraint, dvhs: MemberDvhs, raters: MemberDvhs | None, se
     nominal = dvhs.nominal_value(metric)
     theirs = one.violated_by(raters.values(metric)) if raters else ()
     at_dose, at_share = _place(metric, one.limit, dvhs.nominal)
+    low, high = metric_spread(dvhs.values(metric)).interval_90
     return ConstraintDose(
         metric=metric.text,
         unit=metric.unit,
@@ -131,6 +132,7 @@ def _constraint(one: Constraint, dvhs: MemberDvhs, raters: MemberDvhs | None, se
         n_undefined=risk.n_undefined,
         nominal=nominal,
         nominal_violates=bool(one.violated_by(np.array([nominal]))[0]),
+        close=low <= one.limit <= high,
         at_dose_gy=at_dose,
         at_share=at_share,
         reference_violates=dict(zip(raters.member_ids, map(bool, theirs), strict=True)) if raters else {},
@@ -195,6 +197,7 @@ def _curves(dvhs: MemberDvhs, raters: MemberDvhs | None) -> DvhCurves:
         method_50=found.method_50,
         method_90=found.method_90,
         reference={rater: _short(relative_curves([dvh], found.dose_gy)[0]) for rater, dvh in there},
+        sd=_short(found.sd),
     )
 
 

@@ -20,7 +20,7 @@ DOSE_COLUMNS = (
 )  # fmt: skip
 CONSTRAINT_COLUMNS = (
     "subject", "structure", "tg263", "metric", "unit", "operator", "limit", "acceptable", "priority", "verdict", "sure",
-    "probability", "low", "high", "level", "interval", "k", "n", "n_undefined", "k_acceptable", "nominal",
+    "close", "probability", "low", "high", "level", "interval", "k", "n", "n_undefined", "k_acceptable", "nominal",
     "nominal_violates", "reference", "reference_violates", "review_slice", "checked", "source",
 )  # fmt: skip
 
@@ -40,6 +40,20 @@ def read_dose_result(folder: Path) -> CaseDose | None:
         return None
     except (OSError, ValueError) as error:
         raise damaged(path, error) from error
+
+
+def read_dose_results(output: Path) -> list[CaseDose]:
+    """Read dose.json of every case of a run.
+
+    Raises:
+        InvalidInput: E305, a file is damaged or of another version.
+        ValueError: there is none.
+    """
+    folders = sorted(folder for folder in output.iterdir() if folder.is_dir()) if output.is_dir() else []
+    found = [one for folder in folders if (one := read_dose_result(folder)) is not None]
+    if not found:
+        raise ValueError(f"{output.name}: no case has a dose.json; run plausible dose --references first")
+    return found
 
 
 def write_dose_tables(output: Path, doses: Sequence[CaseDose]) -> None:
@@ -68,6 +82,7 @@ def cohort_lines(output: Path, doses: Sequence[CaseDose]) -> Iterator[Constraint
                     sure=line.sure,
                     nominal=line.nominal,
                     nominal_violates=line.nominal_violates,
+                    close=line.close,
                     probability=line.probability,
                     low=line.low,
                     high=line.high,
@@ -127,6 +142,7 @@ def _constraint_lines(one: CaseDose) -> Iterator[dict[str, Any]]:
                 "k_acceptable": "" if line.k_acceptable is None else line.k_acceptable,
                 "review_slice": review.slice_index if review and review.slice_index is not None else "",
                 "sure": _yes(line.sure),
+                "close": _yes(line.close),
                 "checked": _yes(line.checked),
                 "nominal_violates": _yes(line.nominal_violates),
             }
