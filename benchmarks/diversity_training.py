@@ -48,11 +48,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--iterations", type=int, default=8)
+    parser.add_argument(
+        "--only", nargs="+", choices=list(ARMS), default=list(ARMS), help="relative to the first of them"
+    )
     asked = parser.parse_args()
     print("| members | CPU s an iteration | relative | peak GB | planned GB |\n|---|---|---|---|---|")
     base = 0.0
     context = multiprocessing.get_context("spawn")
-    for name in ARMS:
+    for name in asked.only:
         with tempfile.TemporaryDirectory() as folder, context.Pool(1) as pool:
             seconds, peak_gb, promised = pool.apply(measured, (name, asked.members, asked.iterations, Path(folder)))
         base = base or seconds

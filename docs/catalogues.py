@@ -7,10 +7,11 @@ from typing import Any
 
 import plausible
 from plausible.core import Catalogue, Entry
-from plausible.train import METHODS
+from plausible.train import DIVERSITY_OBJECTIVES, METHODS
 
 MARK = "<!-- catalogues -->"
 METHODS_MARK = "<!-- training methods -->"
+OBJECTIVES_MARK = "<!-- diversity objectives -->"
 LEFT_OUT = tuple(f"plausible.{name}" for name in ("__main__", "cli", "runs", "sample", "train"))
 """These hold no catalogue; the first runs the program, the last two load torch."""
 HEAD = "| name | unit | higher is | what it is | source |\n|---|---|---|---|---|\n"
@@ -19,6 +20,7 @@ HEAD = "| name | unit | higher is | what it is | source |\n|---|---|---|---|---|
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the marks on a page by the tables."""
     markdown = markdown.replace(METHODS_MARK, methods_table()) if METHODS_MARK in markdown else markdown
+    markdown = markdown.replace(OBJECTIVES_MARK, objectives_table()) if OBJECTIVES_MARK in markdown else markdown
     return markdown.replace(MARK, "\n".join(map(table, catalogues()))) if MARK in markdown else markdown
 
 
@@ -37,6 +39,18 @@ def methods_table() -> str:
         f"| {method.label} | `{name}` | {'as many as are drawn' if method.stochastic else 'the weights that are kept'} "
         f"| {method.summary} | {linked(method.source)} |\n"
         for name, method in METHODS.items()
+    )
+
+
+def objectives_table() -> str:
+    """Every objective that makes members differ, with the command that asks for it."""
+    head = (
+        "| objective | `--diversity` | trained | weight, default | what it is | source |\n|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {objective.label} | `{name}` | {objective.how} | {objective.symbol}, {objective.weight:g} "
+        f"| {objective.summary.replace('|', '&#124;')} | {linked(objective.source)} |\n"
+        for name, objective in DIVERSITY_OBJECTIVES.items()
     )
 
 

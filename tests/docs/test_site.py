@@ -9,6 +9,7 @@ from plausible.cli.main import VERBS
 from plausible.cli.outcome import EXIT_CODES
 from plausible.evaluate import OVERLAP_SCORES
 from plausible.measure import VOXEL_MEASURES
+from plausible.train import DIVERSITY_OBJECTIVES
 from tests.docs.blocks import ROOT
 
 
@@ -35,6 +36,15 @@ def test_every_verb_and_exit_code_is_on_the_page() -> None:
         assert f"Usage: plausible {name} " in text
     assert text.count("Example: plausible ") == len(VERBS)
     assert {f"| {code} |" for code in EXIT_CODES} <= {line[: line.find("|", 1) + 1] for line in text.splitlines()}
+
+
+def test_every_objective_of_diversity_has_its_line() -> None:
+    text = script("catalogues").on_page_markdown("<!-- diversity objectives -->", page=None)
+    lines = text.splitlines()
+    assert len(lines) == 2 + len(DIVERSITY_OBJECTIVES)
+    for name, line in zip(DIVERSITY_OBJECTIVES, lines[2:], strict=True):
+        assert f"| `{name}` |" in line
+        assert line.count(" | ") == lines[0].count(" | ")
 
 
 def test_other_pages_stay_as_they_are() -> None:

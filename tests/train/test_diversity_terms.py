@@ -16,6 +16,7 @@ from plausible.train.function_repulsion import function_repulsion, log_kernel, m
 from plausible.train.hooks import one_per_class, supervised
 from plausible.train.negative_correlation import negative_correlation
 from plausible.train.orthogonal_filters import Orthogonality, cosine_squares, unit_filters, within_layer
+from tests.docs.blocks import ROOT
 
 M, N, C = 3, 11, 4
 
@@ -273,3 +274,10 @@ def test_what_is_asked_holds_what_has_a_say():
         "diversity_at": "all",
         "diversity_images": "training",
     }
+
+
+@pytest.mark.parametrize("name", DIVERSITY_OBJECTIVES)
+def test_every_objective_has_its_part_of_the_page(name):
+    page = (ROOT / "docs/methods/diversity_training.md").read_text(encoding="utf-8")
+    assert f"## `{name}`" in page
+    assert "<!-- diversity objectives -->" in page
