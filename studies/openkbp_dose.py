@@ -4,7 +4,7 @@
 
 Steps, each kept and resumed:
 
-1. `train`: a deep ensemble of five networks on 33 patients (4 validate), CT to brainstem, cord, parotids and mandible.
+1. `train`: a deep ensemble of four networks on 33 patients (4 validate), CT to brainstem, cord, parotids and mandible.
 2. `predict`: its members for the 38 held-out patients, and for the patients with three raters (none of them is in the
    other pack).
 3. `dose`: what `plausible dose` says of all of them under their own dose, against the clinical contours or the raters'.
@@ -42,7 +42,6 @@ from plausible.train import Split, TrainingSettings, train_ensemble
 
 NETWORK = TrainingSettings(patch=(64, 64, 64), levels=4, width=16)
 RATERS = ("clinical", "oncologist", "radiographer")
-N_MEMBERS = 5
 
 
 def main() -> None:
@@ -52,6 +51,7 @@ def main() -> None:
     parser.add_argument("--raters", type=Path, required=True, help="the pack hn_multirater_dose")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--iterations", type=int, default=1200)
+    parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=500, help="random splits into calibration and test patients")
@@ -72,7 +72,7 @@ def train(asked: argparse.Namespace) -> None:
     done = train_ensemble(
         asked.out / "data",
         asked.out / "model",
-        members=N_MEMBERS,
+        members=asked.members,
         settings=settings,
         split=Split(tuple(told["train"]), tuple(told["validation"])),
         seed=asked.seed,
