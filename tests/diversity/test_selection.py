@@ -167,6 +167,26 @@ def test_pruning_keeps_the_score_with_as_few_members_as_its_paths_have(pool, tol
     assert len(found.members) == 1 or tolerance < 9
 
 
+def test_pruning_goes_no_further_than_its_tolerance():
+    pool = pool_of(4, noise=(1.5,) * 5)
+    whole = scored(pool, pool.equal(pool.members), "negative_log_likelihood")
+    excess = prune(pool, score="negative_log_likelihood", tolerance=9.0).value - whole
+    assert excess > 0.01
+    strict = prune(pool, score="negative_log_likelihood", tolerance=0.9 * excess)
+    assert strict.value - whole <= 0.9 * excess
+    assert len(strict.members) > 1
+
+
+def test_greedy_with_replacement_goes_back_to_the_best_it_met():
+    pool = pool_of(4, noise=(1.0, 1.0, 7.0))
+    found = select_members(pool, rule="greedy_with_replacement", score="brier_score", n_members=3)
+    values = [step.value for step in found.path]
+    assert len(values) == 3
+    assert values[2] > values[1]  # two alike members, and then one of them again
+    assert found.weights == {"m0": 0.5, "m1": 0.5}
+    assert found.value == min(values)
+
+
 def test_pruning_refuses_a_negative_tolerance(pool):
     with pytest.raises(ValueError, match="at least 0"):
         prune(pool, score="brier_score", tolerance=-0.1)
