@@ -127,7 +127,7 @@ def dose(asked: argparse.Namespace) -> None:
 
 
 def _groups(asked: argparse.Namespace) -> list[tuple[str, Path, Any]]:
-    theirs = [asked.out / "raters" / "lab" / rater for rater in RATERS]
+    theirs = {rater: asked.out / "raters" / "lab" / rater for rater in RATERS}
     return [("heldout", asked.data, asked.out / "heldout" / "lab"), ("raters", asked.raters, theirs)]
 
 
