@@ -83,9 +83,9 @@ def _intervals(cases: Sequence[CaseDose], calibrated: Sequence[Sequence[CaseDose
     lines = [head, "|---|---|---|---|---|"]
     for organ, metric in CLINICAL.items():
         found = [_of(case, organ)[1] for case in cases]
-        known = [m for m in found if m.nominal is not None and math.isfinite(_reference(m))]
+        known = [m for m in found if _is_number(m.nominal) and math.isfinite(_reference(m))]
         errors = [abs(float(m.nominal or 0) - _reference(m)) for m in known]
-        plain = [_held(m.interval_90, _reference(m)) for m in known if m.interval_90[0] is not None]
+        plain = [_held(m.interval_90, _reference(m)) for m in known if _is_number(m.interval_90[0])]
         after = [
             _held(m.calibrated, _reference(m))
             for half in calibrated
@@ -95,6 +95,10 @@ def _intervals(cases: Sequence[CaseDose], calibrated: Sequence[Sequence[CaseDose
         cells = [f"{organ}, {metric}", str(len(known)), f"{np.median(errors):.2f}", _covered(plain), _covered(after)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _held(interval: Any, value: float) -> tuple[bool, float]:
@@ -131,7 +135,7 @@ def _bands(cases: Sequence[CaseDose], calibrated: Sequence[Sequence[CaseDose]]) 
 def _curve(case: CaseDose, organ: str, low: str, high: str) -> Iterator[tuple[bool, float]]:
     """Whether the reference's whole curve lies in a band, and the mean width from 1 Gy to the hottest dose."""
     curves = _of(case, organ)[0].curves
-    if curves is None or not curves.reference or not getattr(curves, low) or getattr(curves, low)[0] is None:
+    if curves is None or not curves.reference or not getattr(curves, low) or not _is_number(getattr(curves, low)[0]):
         return
     (reference,) = curves.reference.values()
     ends = [np.array(getattr(curves, name), dtype=float) for name in (low, high)]
@@ -261,7 +265,7 @@ def ambiguity_table(
     for organ, metric in CLINICAL.items():
         record = found.about(IntervalCalibration, organ, measure=metric)
         pairs = [(_of(case, organ)[1], _of(calibrated_case(case, found), organ)[1]) for case in cases]
-        known = [(m, c, theirs) for m, c in pairs if len(theirs := _values(m)) == len(raters) and m.sd is not None]
+        known = [(m, c, theirs) for m, c in pairs if len(theirs := _values(m)) == len(raters) and c.calibrated]
         if not known or record is None:
             continue
         sd = bootstrap_mean(np.array([np.std(theirs, ddof=1) for _, _, theirs in known]), seed=seed)

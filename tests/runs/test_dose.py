@@ -182,3 +182,19 @@ def test_the_verb_calibrates_and_the_dose_shows_the_promises(judged, files, tmp_
     assert "Calibrated on 20 patients (phantoms)" in page
     assert "E402" not in page
     run("calibrate-dose", tmp_path / "nothing", "-o", tmp_path / "no.json", "--population", "x", code=2)
+
+
+def test_what_is_undefined_in_a_new_patient_stays_without_a_promise(judged):
+    made = calibrate_doses(patients(judged, 20), WHO, today=date(2026, 3, 2))
+    undefined = tuple(
+        replace(
+            s,
+            metrics=tuple(replace(m, nominal=float("nan"), sd=float("nan")) for m in s.metrics),
+            curves=replace(s.curves, nominal=(float("nan"),) * len(s.curves.dose_gy)),
+        )
+        for s in judged.structures
+    )
+    found = calibrated_case(replace(judged, subject="new", structures=undefined), made)
+    assert all(m.calibrated is None for s in found.structures for m in s.metrics)
+    assert all(c.calibrated_pass is None for s in found.structures for c in s.constraints)
+    assert all(s.curves.low_calibrated == () for s in found.structures)

@@ -266,9 +266,14 @@ def _structure(case: CaseDose, structure: StructureDose, calibrations: Calibrati
     return replace(structure, metrics=metrics, constraints=constraints, curves=_banded(case, structure, calibrations))
 
 
+def _is_known(value: float | None) -> bool:
+    """Whether a quantity is defined: it is not in a structure that is empty, or that a single member has."""
+    return value is not None and math.isfinite(value)
+
+
 def _metric(subject: str, structure: str, metric: MetricDose, calibrations: Calibrations) -> MetricDose:
     record = calibrations.about(IntervalCalibration, structure, measure=metric.metric)
-    if record is None or metric.nominal is None or metric.sd is None:
+    if record is None or not (_is_known(metric.nominal) and _is_known(metric.sd)):
         return metric
     prediction, spread = (_row(subject, structure, metric, value) for value in (metric.nominal, metric.sd))
     found = record.apply(prediction, spread=spread)
@@ -282,7 +287,7 @@ def _decided(
     record = next(
         (one for one in rules if (one.operator, one.limit) == (operator_of(constraint), constraint.limit)), None
     )
-    if record is None or metric.nominal is None or metric.sd is None:
+    if record is None or not (_is_known(metric.nominal) and _is_known(metric.sd)):
         return constraint
     prediction, spread = (_row(subject, structure, metric, value) for value in (metric.nominal, metric.sd))
     return replace(
@@ -292,7 +297,7 @@ def _decided(
 
 def _banded(case: CaseDose, structure: StructureDose, calibrations: Calibrations) -> DvhCurves | None:
     record, curves = calibrations.of(DvhBand, structure.name), structure.curves
-    if record is None or curves is None or curves.nominal[0] is None:
+    if record is None or curves is None or not (_is_known(curves.nominal[0]) and _is_known(curves.sd[0])):
         return curves
     band = record.apply(curve_of(case, structure, doses_gy=np.array(record.doses_gy), rater=""))
     low, high = (np.interp(curves.dose_gy, band.doses_gy, end) for end in (band.low, band.high))
