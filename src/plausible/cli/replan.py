@@ -9,6 +9,7 @@ from plausible.cli.options import DryRun, Json, Output, Quiet
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.progress import case_progress
 from plausible.cli.records import takes
+from plausible.cli.replan_options import FixedMasks, Goals
 from plausible.cli.study_options import StudyOptions
 from plausible.core import Study
 from plausible.dose.plan import BeamSettings, SearchSettings
@@ -27,14 +28,9 @@ def replan(
         Path, typer.Option("-i", "--members", help="Predictions of any tool, or study.toml; with noise, label maps.")
     ],
     output: Output,
-    fixed_structures: Annotated[
-        Path | None,
-        typer.Option("--fixed-structures", help="FOLDER/CASE/NAME.nii.gz: targets, and body, that members lack."),
-    ] = None,
+    fixed_structures: FixedMasks = None,
     vary_fixed: Annotated[bool, typer.Option("--vary-fixed", help="Put noise on the fixed structures too.")] = False,
-    goals: Annotated[
-        Path | None, typer.Option("--goals", help="TOML of what plans are asked for; head-and-neck without it.")
-    ] = None,
+    goals: Goals = None,
     as_json: Json = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
