@@ -5,32 +5,30 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plausible.core import Problem, content_key, missing_extra, provenance
+from plausible.core import Problem, missing_extra, provenance
 from plausible.io.atomic import write_json
 from plausible.io.raw_dataset import DatasetJson, raters_of, read_dataset_json
 from plausible.train.cases import Surveys, survey_dataset, untrainable
 from plausible.train.coupled import planned, train_coupled
 from plausible.train.design import Design
 from plausible.train.diversity_settings import DiversitySettings
-from plausible.train.fingerprint import Fingerprint, fingerprint
 from plausible.train.folder import START, check_folder, check_same, finished_model, request_of
-from plausible.train.job import BACKBONE, EnsembleJob, MemberJob
+from plausible.train.job import BACKBONE
 from plausible.train.member_record import MemberRecord
 from plausible.train.model import ModelInfo
 from plausible.train.naming import ensemble_name
 from plausible.train.plan import Plan, plan
+from plausible.train.prepared import CACHE, coupled_job, fingerprint_of, prepared_jobs
 from plausible.train.recipes import RECIPES, Recipe
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.split import Split
-from plausible.train.unlabelled import Unlabelled, find_unlabelled, prepare_unlabelled
+from plausible.train.unlabelled import UNLABELLED, asked_unlabelled
 from plausible.train.workers import Progress, run_jobs
 
-CACHE = ".prepared"
-UNLABELLED = "unlabelled"
 LEFT_OUT = ("split", "data", "version", "recipes", UNLABELLED)
 """What is not repeated in the command that stands in the model."""
 
@@ -100,7 +98,7 @@ def train_ensemble(
         recipes=tuple(recipes),
         diversity=diversity or DiversitySettings(),
     )
-    others = _unlabelled(unlabelled, design.diversity, told)
+    others = asked_unlabelled(unlabelled, design.diversity, told)
     surveys = _survey(dataset, design, raters, split, validation_fraction)
     raters = [rater for rater in surveys.by_rater if rater]
     asked = {**design.asked, "rater": raters, **asdict(design.settings)}
@@ -110,9 +108,9 @@ def train_ensemble(
         return Trained(finished, True, surveys.left_out)
     workers = 1 if design.diversity.used else workers
     started = _start(output, request, design, surveys, told, device=device, threads=_threads(threads, workers))
-    jobs = _prepared(output, started, surveys, told, design)
+    jobs = prepared_jobs(output, started, surveys, told, design)
     if design.diversity.used:
-        train_coupled(_coupled(output, started, jobs, others, design, told), on_progress=on_progress)
+        train_coupled(coupled_job(output, started, jobs, others, design, told), on_progress=on_progress)
     else:
         run_jobs(jobs, workers=min(workers, len(jobs)), on_progress=on_progress)
     return Trained(_assemble(output, started, surveys, told), False, surveys.left_out)
@@ -146,9 +144,9 @@ def plan_training(
         diversity=diversity or DiversitySettings(),
     )
     told = read_dataset_json(dataset / "dataset.json")
-    _unlabelled(unlabelled, design.diversity, told)
+    asked_unlabelled(unlabelled, design.diversity, told)
     surveys = _survey(dataset, design, raters, split, validation_fraction)
-    found = _fingerprint(surveys, told.channels)
+    found = fingerprint_of(surveys, told.channels)
     shared = plan(found, design.settings)
     plans = [design.plan_of(m, found, shared) for m in range(members)]
     return {
@@ -192,7 +190,7 @@ def _start(
     except ImportError as error:
         raise missing_extra(error.name or "torch", extra="train") from error
     chosen = choose_device(device)
-    found = _fingerprint(surveys, told.channels)
+    found = fingerprint_of(surveys, told.channels)
     started = {
         "request": request,
         "device": chosen,
@@ -205,71 +203,6 @@ def _start(
     write_json(path, started)
     plain: dict[str, Any] = json.loads(json.dumps(started))
     return plain
-
-
-def _prepared(
-    output: Path, started: Mapping[str, Any], surveys: Surveys, told: DatasetJson, design: Design
-) -> list[MemberJob]:
-    """Bring every case onto the network's grid, and return what each member's training needs."""
-    from plausible.train.cache import prepare_case
-
-    shared, found = Plan.from_dict(started["plan"]), _fingerprint(surveys, told.channels)
-    cache = _cache(output, started)
-    for rater, surveyed in surveys.by_rater.items():
-        for subject in [*surveyed.split.train, *surveyed.split.validation]:
-            prepare_case(surveyed.study.case(subject), shared, cache=cache / rater)
-    return [
-        MemberJob(
-            id=f"member_{m}",
-            folder=output / f"member_{m}",
-            cache=cache / part.rater,
-            split=part,
-            plan=design.plan_of(m, found, shared),
-            classes=told.classes,
-            channels=len(told.channels),
-            settings=replace(design.settings_of(m), precision=started["precision"]),
-            device=started["device"],
-            threads=started["threads"],
-            diversity=design.diversity.asked,
-        )
-        for m, part in enumerate(design.parts(surveys))
-    ]
-
-
-def _coupled(
-    output: Path,
-    started: Mapping[str, Any],
-    jobs: Sequence[MemberJob],
-    others: Unlabelled,
-    design: Design,
-    told: DatasetJson,
-) -> EnsembleJob:
-    """Return what members that are made to differ need; unlabelled images are brought onto the grid."""
-    cache = _cache(output, started) / UNLABELLED
-    prepare_unlabelled(others, Plan.from_dict(started["plan"]), channels=told.channels, cache=cache)
-    return EnsembleJob(
-        members=tuple(jobs),
-        diversity=design.diversity,
-        folder=output,
-        unlabelled=tuple(others.images),
-        unlabelled_cache=cache,
-    )
-
-
-def _cache(output: Path, started: Mapping[str, Any]) -> Path:
-    return output / CACHE / content_key(started["plan"])[:12]
-
-
-def _unlabelled(folder: Path | None, diversity: DiversitySettings, told: DatasetJson) -> Unlabelled:
-    """Images without labels, where they are asked for and given.
-
-    Raises:
-        ValueError: only one of the two.
-    """
-    wanted = diversity.used and diversity.images == UNLABELLED
-    if wanted != (folder is not None):
-        raise ValueError("--unlabelled FOLDER and --diversity-images unlabelled need each other")
-    return find_unlabelled(folder, channels=told.channels) if folder else Unlabelled()
 
 
 def _assemble(output: Path, started: Mapping[str, Any], surveys: Surveys, told: DatasetJson) -> ModelInfo:
@@ -326,11 +259,6 @@ def _raters(dataset: Path, raters: Sequence[str], ensemble: EnsembleKind) -> tup
             fix="add them, or --ensemble deep",
         )
     return found
-
-
-def _fingerprint(surveys: Surveys, channels: tuple[str, ...]) -> Fingerprint:
-    first = surveys.first
-    return fingerprint((first.measured[s] for s in first.split.train), channels=channels)
 
 
 def _command(request: Mapping[str, Any]) -> str:

@@ -8,8 +8,12 @@ import numpy as np
 
 from plausible.core import InvalidInput, Problem, sha256_of
 from plausible.io.images import find_images, read_image
+from plausible.io.raw_dataset import DatasetJson
+from plausible.train.diversity_settings import DiversitySettings
 from plausible.train.plan import Plan
 from plausible.train.preprocess import prepare_image
+
+UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,18 @@ class Unlabelled:
 
     images: dict[str, list[Path]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+
+
+def asked_unlabelled(folder: Path | None, diversity: DiversitySettings, told: DatasetJson) -> Unlabelled:
+    """Images without labels, where they are asked for and given.
+
+    Raises:
+        ValueError: only one of the two.
+    """
+    wanted = diversity.used and diversity.images == UNLABELLED
+    if wanted != (folder is not None):
+        raise ValueError("--unlabelled FOLDER and --diversity-images unlabelled need each other")
+    return find_unlabelled(folder, channels=told.channels) if folder else Unlabelled()
 
 
 def find_unlabelled(folder: Path, *, channels: Sequence[str]) -> Unlabelled:
