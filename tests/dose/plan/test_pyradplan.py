@@ -9,7 +9,7 @@ import pytest
 from plausible.core import Geometry, UnfitEnvironment
 from plausible.dose.plan import BeamSettings, Region, analytic_influence, dose_grid, pyradplan_influence
 from plausible.dose.plan.influence import centres_mm
-from plausible.dose.plan.pyradplan import patient_grid
+from plausible.dose.plan.pyradplan import in_air, patient_grid
 
 GEOMETRY = Geometry((30, 26, 14), np.array([[-6, 0, 0, 90], [0, 6, 0, -75], [0, 0, 6, -40], [0, 0, 0, 1.0]]))
 """Image axes left, anterior, superior: one is turned against the patient's."""
@@ -41,6 +41,24 @@ def test_dose_lies_where_the_toy_model_has_it():
     for one, held in zip((found, toy), inside, strict=True):
         values = one.matrix @ np.ones(one.n_beamlets, dtype=np.float32)
         assert values[held].mean() > 2 * values[~held].mean()
+
+
+@installed
+@pytest.mark.filterwarnings("ignore")
+def test_a_target_in_the_last_slice_is_shone_on_with_rays_beside_the_image():
+    target = (((POINTS - [0, 0, 38]) ** 2).sum(axis=1) < 15**2).reshape(GEOMETRY.shape)
+    assert target[:, :, -1].any()
+    found = pyradplan_influence(np.where(BODY, 0.0, -1000.0), geometry=GEOMETRY, target=target, body=BODY,
+                                spacing_mm=6.0, settings=BeamSettings(angles_deg=(0.0,)))  # fmt: skip
+    dose = found.matrix @ np.ones(found.n_beamlets, dtype=np.float32)
+    assert dose[Region.of(target, GEOMETRY).holds(found.centres_mm())].min() > dose.max() / 3
+
+
+def test_air_around_an_image_keeps_its_voxels(geometry):
+    wider = in_air(geometry, margin_mm=2.0)
+    assert wider.shape == tuple(n + 2 * more for n, more in zip(geometry.shape, (3, 2, 1), strict=True))
+    places = np.linalg.inv(wider.affine) @ geometry.affine @ np.array([1.0, 2, 3, 1])
+    assert places[:3] == pytest.approx([4, 4, 4])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pyRadPlan") is not None, reason="pyRadPlan is installed")

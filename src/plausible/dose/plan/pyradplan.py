@@ -4,6 +4,7 @@ pyRadPlan works on grids along the axes of the patient (LPS). The image is sampl
 patient's, which is nearly all, that only turns axes. Couch angles are 0 and the machine is pyRadPlan's generic one.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -20,6 +21,9 @@ from plausible.dose.plan.beamlets import BeamSettings
 from plausible.dose.plan.influence import Influence, dose_grid
 
 AIR_HU = -1000.0
+AIR_BEAMLETS = 3
+"""Beamlet widths of air around the image. Targets that reach its last slice have rays beside it, on which pyRadPlan 0.5
+fails ("operands could not be broadcast together" in its `_compute_ssd`)."""
 LATERAL_REACH_MM = 50.0
 """Half of the side within which pyRadPlan gives a beamlet dose, by its default lateral cut-off."""
 BREAKS_FROM = (2, 14)
@@ -52,7 +56,7 @@ def pyradplan_influence(
     planner = _package()
     if not target.any() or not body.any():
         raise ValueError("pyRadPlan needs a target and a body with voxels")
-    grid = patient_grid(geometry)
+    grid = in_air(patient_grid(geometry), margin_mm=AIR_BEAMLETS * settings.beamlet_mm)
     ct, structures = _patient(image_hu, target, body, geometry, grid)
     on = dose_grid(grid, spacing_mm=spacing_mm)
     plan = planner.PhotonPlan(machine="Generic")
@@ -87,6 +91,15 @@ def patient_grid(geometry: Geometry) -> Geometry:
     affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
     affine[:3, 3] = high[0], high[1], low[2]
     return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+
+def in_air(grid: Geometry, *, margin_mm: float) -> Geometry:
+    """Grid with a margin on all sides; its voxels are those of the first, and more."""
+    more = [math.ceil(margin_mm / spacing) for spacing in grid.spacing_mm]
+    affine = grid.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ np.array(more, dtype=float)
+    i, j, k = (n + 2 * m for n, m in zip(grid.shape, more, strict=True))
+    return Geometry((i, j, k), affine)
 
 
 def _package() -> Any:
