@@ -10,7 +10,7 @@ from plausible.report import Interval, case_from_json, cohort_from_json, schema,
 from tests.report.examples import cohort
 
 
-@pytest.mark.parametrize("kind", ["case", "cohort"])
+@pytest.mark.parametrize("kind", ["case", "cohort", "dose"])
 def test_shipped_schema_is_that_of_the_code(kind: str) -> None:
     shipped = (files("plausible.report") / "schemas" / f"{kind}.schema.json").read_text("utf-8")
     assert json.loads(shipped) == schema(kind)

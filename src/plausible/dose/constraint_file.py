@@ -28,6 +28,7 @@ source = "..."
 ```
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -187,6 +188,8 @@ def _check_keys(
         if type(value) not in keys[key]:
             words = " or ".join(dict.fromkeys(WORDS[kind] for kind in keys[key]))
             raise where.problem(kind, number, key, f"{key} = {value!r}", words)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise where.problem(kind, number, key, f"{key} = {value}", "a finite number")
     lacking = [key for key in keys if key not in block and key not in OPTIONAL]
     if lacking:
         raise where.problem(kind, number, "", f"a [[{kind}]] without {', '.join(lacking)}", f"{', '.join(lacking)} too")
@@ -196,8 +199,9 @@ def _constraint(block: dict[str, Any], where: _Places, number: int) -> Constrain
     if block["operator"] not in get_args(Operator):
         raise where.problem("constraint", number, "operator", f"operator = {block['operator']!r}",
                             f"one of {', '.join(get_args(Operator))}")  # fmt: skip
+    prescription = float(block["prescription_gy"]) if "prescription_gy" in block else None
     try:
-        metric = parse_metric(block["metric"], prescription_gy=block.get("prescription_gy")).text
+        metric = parse_metric(block["metric"], prescription_gy=prescription).text
     except InvalidInput as error:
         told = error.problem
         raise where.problem("constraint", number, "metric", told.found, told.expected, code=told.code) from error
