@@ -4,7 +4,9 @@ Elements that the standard wants even when nothing is known (type 2) are written
 error that checkers found in the files of other writers. Private elements are never written.
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,14 @@ STUDY = ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", 
 OPTIONAL = ("PatientIdentityRemoved", "DeidentificationMethod", "StudyDescription")
 SHORT, LONG, TEXT = 16, 64, 1024
 """Longest values of SH, LO and ST."""
+
+
+@contextmanager
+def discreet() -> Iterator[None]:
+    """Silence what pydicom and highdicom say of values while an object is made: they quote names of patients."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def new_object(source: SourceSeries, *, sop_class_uid: str, modality: str, description: str, number: int) -> Any:

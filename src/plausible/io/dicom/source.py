@@ -26,7 +26,7 @@ EMPTIED = (
 )  # fmt: skip
 """Elements that must be there and are left empty when the source is de-identified."""
 GEOMETRY_GROUPS = ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence")
-METHOD = "plausible: identifiers replaced, everything but geometry left out"
+METHOD = "plausible: identifiers replaced, all but geometry left out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +137,7 @@ def _stripped(header: Any, uids: UidMap, pseudonym: str) -> Any:
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         if keyword in header:
             setattr(bare, keyword, [_geometry_of(group) for group in items(header, keyword)])
-    bare.PatientName = bare.PatientID = pseudonym
+    bare.PatientName, bare.PatientID = f"{pseudonym}^", pseudonym  # the caret: one component is meant
     bare.PatientIdentityRemoved, bare.DeidentificationMethod = "YES", METHOD
     return bare
 

@@ -12,13 +12,14 @@ from jaxtyping import Float32
 
 from plausible.core import ScalarMap
 from plausible.io.dicom.highdicom_parts import compressed, concept, highdicom, identification
-from plausible.io.dicom.modules import LONG, SHORT, plain, save, series_description
+from plausible.io.dicom.modules import LONG, SHORT, discreet, plain, save, series_description
 from plausible.io.dicom.source import SourceSeries
 
 STEPS = 65535
 SERIES_NUMBER = 9010
 
 
+@discreet()
 def write_parametric_map(path: Path, scalar_map: ScalarMap, source: SourceSeries, *, frame: str = "") -> None:
     """Write one frame of a map: one structure's probability, or a quantity of all.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from plausible.core import Dose, InvalidInput, Problem
 from plausible.io.dicom.datasets import LPS_TO_RAS
-from plausible.io.dicom.modules import LONG, item, new_object, plain, save, sequence
+from plausible.io.dicom.modules import LONG, discreet, item, new_object, plain, save, sequence
 from plausible.io.dicom.source import SourceSeries
 
 SOP_CLASS, PLAN_CLASS = "1.2.840.10008.5.1.4.1.1.481.2", "1.2.840.10008.5.1.4.1.1.481.5"
@@ -18,6 +18,7 @@ STEPS = 2**32 - 1
 SERIES_NUMBER = 9020
 
 
+@discreet()
 def write_rtdose(path: Path, dose: Dose, source: SourceSeries, *, comment: str, plan_uid: str = "") -> None:
     """Write a dose in the source's patient, study and frame of reference.
 

@@ -15,7 +15,19 @@ import numpy as np
 
 from plausible.core import Contours, InvalidInput, Loop, Problem
 from plausible.io.dicom.datasets import LPS_TO_RAS, text
-from plausible.io.dicom.modules import LONG, SHORT, TEXT, item, new_object, plain, purpose, save, sequence, today
+from plausible.io.dicom.modules import (
+    LONG,
+    SHORT,
+    TEXT,
+    discreet,
+    item,
+    new_object,
+    plain,
+    purpose,
+    save,
+    sequence,
+    today,
+)
 from plausible.io.dicom.planes import Plane
 from plausible.io.dicom.source import SourceSeries
 
@@ -35,6 +47,7 @@ class WrittenStructures:
     n_points: int
 
 
+@discreet()
 def write_rtstruct(
     path: Path,
     structures: Sequence[Contours],

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 import plausible
 from plausible.core import InvalidInput, Problem
 from plausible.io.dicom.highdicom_parts import compressed, highdicom, identification
-from plausible.io.dicom.modules import LONG, plain, save, series_description
+from plausible.io.dicom.modules import LONG, discreet, plain, save, series_description
 from plausible.io.dicom.source import SourceSeries
 
 SegKind = Literal["binary", "fractional", "labelmap"]
@@ -25,6 +25,7 @@ LEVELS = 255
 SERIES_NUMBER = {"binary": 9002, "fractional": 9003, "labelmap": 9004}
 
 
+@discreet()
 def write_seg(
     path: Path,
     segments: Mapping[str, Bool[np.ndarray, "i j k"] | Float[np.ndarray, "i j k"]],
