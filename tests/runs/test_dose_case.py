@@ -111,14 +111,15 @@ def test_first_order_sd_is_near_the_sd_of_the_members():
         assert mean.review.sd == pytest.approx(mean.sd, rel=0.1)
 
 
-def test_the_review_slice_is_where_members_differ():
+def test_the_review_slice_is_where_members_differ_counted_in_the_image():
+    """The ball of the parotid begins above the image's first slice; members differ in slice 6 only."""
     values = [labels(0) for _ in range(4)]
     for n, one in enumerate(values):
-        one[:, :, 5][(X[:, :, 5] - 6) ** 2 + (Y[:, :, 5] - 8 - n) ** 2 < 16] = 1
+        one[:, :, 6][(X[:, :, 6] - 14) ** 2 + (Y[:, :, 6] - 15 - n) ** 2 < 16] = 2
     varied = Members.from_labels(values, geometry=GRID, classes=CLASSES, subject="a")
-    cord = assess_dose(varied, dose(RAMP), CONSTRAINTS, METRICS).structures[0]
-    assert cord.review_slice == 5
-    assert next(m for m in cord.metrics if m.metric == "Mean[Gy]").review.share == pytest.approx(1.0)
+    parotid = assess_dose(varied, dose(RAMP), CONSTRAINTS, METRICS).structures[1]
+    assert parotid.review_slice == 6
+    assert next(m for m in parotid.metrics if m.metric == "Mean[Gy]").review.share == pytest.approx(1.0)
 
 
 def test_masks_come_back_in_their_box():

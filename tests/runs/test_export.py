@@ -11,10 +11,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from plausible.core import Classes, Geometry
+from plausible.core import Classes, Geometry, ScalarMap
 from plausible.dose import rasterise
-from plausible.io.dicom import read_rtstruct, read_series
-from plausible.io.nifti import read_nifti
+from plausible.io.dicom import read_rtdose, read_rtstruct, read_series
+from plausible.io.nifti import read_nifti, write_scalar_map
 from plausible.runs import pages
 from plausible.runs.export import TARGETS
 from tests.cli.program import run, told
@@ -351,6 +351,28 @@ def hard(patient, tmp_path_factory) -> Path:
         patch.setattr(pages, "case_page", quick_page)
         run("assess", "-i", root / "members", "-o", root / "out", "-q")
     return root / "out"
+
+
+def in_gy(name: str, values: np.ndarray, grid: Geometry) -> ScalarMap:
+    return ScalarMap(name, values[np.newaxis].astype(np.float32), grid, "Gy", (0.0, math.inf), "dose")
+
+
+def test_only_a_dose_becomes_rtdose_and_lies_where_it_was(patient, tmp_path) -> None:
+    own = tmp_path / "out"
+    shutil.copytree(patient.out, own)
+    grid, turn = other_axes(patient.geometry)
+    dose = np.random.default_rng(0).uniform(0, 70, patient.geometry.shape)
+    for name in ("planned_dose", "dose_aware_uncertainty"):
+        write_scalar_map(own / CASE / f"{name}.nii.gz", in_gy(name, turn(dose), grid), sidecar={})
+    line = ("export", "-i", own, "--image-series", patient.ct, "-o", tmp_path / "o", "--to", "rtdose", "-q")
+    assert told(*line)["cases"] == {CASE: [f"{CASE}/rtdose/planned_dose.dcm", f"{CASE}/export.json"]}
+    again = read_rtdose(tmp_path / "o" / CASE / "rtdose" / "planned_dose.dcm")
+    assert again.geometry.matches(patient.geometry)
+    assert np.abs(again.dose_gy - dose).max() < 1e-5
+    run(*line, "--to", "parametric-map")
+    maps = {path.stem for path in (tmp_path / "o" / CASE / "parametric_map").iterdir()}
+    assert "dose_aware_uncertainty" in maps
+    assert "planned_dose" not in maps
 
 
 def test_hard_members_give_masks_of_any_half_and_all(patient, hard, tmp_path) -> None:

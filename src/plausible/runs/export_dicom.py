@@ -12,10 +12,12 @@ from plausible.io.dicom.write_parametric_map import write_parametric_map
 from plausible.io.dicom.write_rtdose import write_rtdose
 from plausible.io.dicom.write_rtstruct import write_rtstruct
 from plausible.io.dicom.write_seg import write_seg
+from plausible.runs.dose_case import DOSE_MAP
 from plausible.runs.export_case import ResultOfCase
 from plausible.runs.export_contours import Holes, contours_of, doubts
 
-DOSE_UNIT = "Gy"
+DOSES = (DOSE_MAP,)
+"""Maps that are doses. One in Gy need not be: the dose-aware uncertainty is a difference of doses, times a share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +98,15 @@ def parametric_map(case: ResultOfCase, source: SourceSeries, folder: Path, _: Ex
 
 def rtdose(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
     """Maps that are doses."""
-    doses = [one for one in case.maps if one.unit == DOSE_UNIT]
+    doses = [one for one in case.maps if one.name in DOSES]
     if not doses:
         raise InvalidInput(
             Problem(
                 code="E622",
                 subject=case.subject,
-                found=f"no map in {DOSE_UNIT} among {', '.join(one.name for one in case.maps) or 'no maps'}",
+                found=f"no {' or '.join(DOSES)} among {', '.join(one.name for one in case.maps) or 'no maps'}",
                 expected="a dose: nothing else is written as RTDOSE, where it would be taken for one",
-                fix="--to parametric-map writes any map",
+                fix="plausible dose makes it; --to parametric-map writes any map",
             )
         )
     files = []
@@ -145,7 +147,7 @@ def _probability(case: ResultOfCase) -> str:
 
 def _parametric_maps(case: ResultOfCase, source: SourceSeries, folder: Path) -> Iterator[Path]:
     wanted = [(case.mean, name) for name in case.classes.structures]
-    wanted += [(one, frame) for one in case.maps if one.unit != DOSE_UNIT for frame in one.frames]
+    wanted += [(one, frame) for one in case.maps if one.name not in DOSES for frame in one.frames]
     for one, frame in wanted:
         path = folder / f"{file_name(one.name, frame)}.dcm"
         write_parametric_map(path, one, source, frame=frame)

@@ -9,6 +9,12 @@ from plausible.io.dicom.rtdose import RtDose, open_rtdose, read_rtdose
 from plausible.io.dicom.rtstruct import SkippedRoi, StructureSet, read_rtstruct
 from plausible.io.dicom.seg import SegImage, read_seg
 from plausible.io.dicom.series import SeriesImage, read_series
+from plausible.io.dicom.source import SourceSeries, deidentified, source_of
+from plausible.io.dicom.uids import UidMap
+from plausible.io.dicom.write_parametric_map import write_parametric_map
+from plausible.io.dicom.write_rtdose import write_rtdose
+from plausible.io.dicom.write_rtstruct import write_rtstruct
+from plausible.io.dicom.write_seg import write_seg
 
 __all__ = [
     "DicomCase",
@@ -17,9 +23,12 @@ __all__ = [
     "SegImage",
     "SeriesImage",
     "SkippedRoi",
+    "SourceSeries",
     "StructureSet",
+    "UidMap",
     "check_belong",
     "check_contours",
+    "deidentified",
     "file_names_kept",
     "open_rtdose",
     "read_case",
@@ -28,5 +37,10 @@ __all__ = [
     "read_seg",
     "read_series",
     "sort_folder",
+    "source_of",
     "standard_name",
+    "write_parametric_map",
+    "write_rtdose",
+    "write_rtstruct",
+    "write_seg",
 ]
