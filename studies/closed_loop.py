@@ -2,10 +2,10 @@
 
     python studies/closed_loop.py --data OPENKBP_HN --out OUT
 
-Patients are the first of the development split of OpenKBP with all three targets, cord and parotids. Every surface is
-moved by smooth Gaussian noise; a plan is made on each contouring and read on the reference and on all others.
-OUT/replan holds the results of `plausible replan` with its page, OUT/table.md the tables. Continued with the same line
-after a kill.
+Patients are the first of the development split of OpenKBP with all three targets, of at least 50 ml each, cord and
+parotids. Every surface is moved by smooth Gaussian noise; a plan is made on each contouring and read on the reference
+and on all others. OUT/replan holds the results of `plausible replan` with its page, OUT/table.md the tables. Continued
+with the same line after a kill.
 """
 
 import argparse
@@ -31,6 +31,8 @@ from plausible.runs.replan_settings import ReplanSettings
 
 TARGETS = ("PTV70", "PTV63", "PTV56")
 NEEDED = (*TARGETS, "SpinalCord", "RightParotid", "LeftParotid")
+LEAST_ML = 50.0
+"""Patients with a smaller target are left out: slivers between targets have no surface of their own to be moved."""
 WORSE_GY = 1.0
 """A metric that is worse by more than this is called worse: lower for a target, higher for an organ."""
 
@@ -61,10 +63,11 @@ def main() -> None:
 
 
 def chosen(data: Path, n_patients: int) -> list[str]:
-    """Return the first patients of the development split with every structure that is needed."""
-    drawn = {case["id"]: set(case["contoured"]) for case in json.loads((data / "cases.json").read_text("utf-8"))}
+    """Return the first patients of the development split with every structure that is needed, no target a sliver."""
+    told = {case["id"]: case for case in json.loads((data / "cases.json").read_text("utf-8"))}
     dev = json.loads((data / "split.json").read_text("utf-8"))["dev"]
-    return [subject for subject in dev if set(NEEDED) <= drawn[subject]][:n_patients]
+    whole = [subject for subject in dev if set(NEEDED) <= set(told[subject]["contoured"])]
+    return [s for s in whole if min(told[s]["stats"][name]["ml"] for name in TARGETS) >= LEAST_ML][:n_patients]
 
 
 def prepare(data: Path, inputs: Path, subjects: Sequence[str]) -> Path:

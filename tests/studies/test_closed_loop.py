@@ -32,13 +32,16 @@ def test_worse_is_lower_for_a_target_and_higher_for_an_organ():
 @pytest.fixture
 def pack(tmp_path):
     drawn = ["PTV70", "PTV63", "PTV56", "SpinalCord", "RightParotid", "LeftParotid"]
+    stats = {name: {"ml": 60.0} for name in drawn[:3]}
+    sliver = {**stats, "PTV63": {"ml": 49.0}}
     cases = [
-        {"id": "pt_1", "contoured": drawn[1:]},
-        {"id": "pt_2", "contoured": drawn},
-        {"id": "pt_3", "contoured": drawn},
+        {"id": "pt_1", "contoured": drawn[1:], "stats": stats},
+        {"id": "pt_2", "contoured": drawn, "stats": stats},
+        {"id": "pt_3", "contoured": drawn, "stats": sliver},
+        {"id": "pt_4", "contoured": drawn, "stats": stats},
     ]
     (tmp_path / "cases.json").write_text(json.dumps(cases))
-    (tmp_path / "split.json").write_text(json.dumps({"dev": ["pt_1", "pt_2", "pt_3"]}))
+    (tmp_path / "split.json").write_text(json.dumps({"dev": ["pt_1", "pt_2", "pt_3", "pt_4"]}))
     bits = {"structure_bits": {"PTV70": 2, "PTV63": 1, "PTV56": 0}}
     (tmp_path / "dataset.json").write_text(json.dumps(bits))
     values = np.arange(8, dtype=np.uint16).reshape(2, 2, 2)
@@ -49,7 +52,7 @@ def pack(tmp_path):
 
 
 def test_patients_have_every_structure_that_is_needed(pack):
-    assert chosen(pack, 5) == ["pt_2", "pt_3"]
+    assert chosen(pack, 5) == ["pt_2", "pt_4"]
     assert chosen(pack, 1) == ["pt_2"]
 
 

@@ -42,8 +42,11 @@ def test_a_key_tells_contours_apart_and_not_their_ids(mask, geometry):
     same = Contouring("b", {"liver": Region.of(mask.copy(), geometry)})
     moved = Contouring("a", {"liver": Region.of(np.roll(mask, 1, axis=2), geometry)})
     other = Contouring("a", {"spleen": Region.of(mask, geometry)})
+    filled = mask.copy()
+    filled[2, 3, 8] = True  # the same box, another voxel
+    whole = Contouring("a", {"liver": Region.of(filled, geometry)})
     assert one.key == same.key
-    assert len({one.key, moved.key, other.key}) == 3
+    assert len({one.key, moved.key, other.key, whole.key}) == 4
 
 
 def test_a_union_has_each_voxel_once(mask, geometry):
