@@ -198,3 +198,37 @@ def test_what_is_undefined_in_a_new_patient_stays_without_a_promise(judged):
     assert all(m.calibrated is None for s in found.structures for m in s.metrics)
     assert all(c.calibrated_pass is None for s in found.structures for c in s.constraints)
     assert all(s.curves.low_calibrated == () for s in found.structures)
+
+
+def test_a_reference_hotter_than_every_member_keeps_its_whole_curve(files, tmp_path):
+    """The grid of doses must reach the end of the reference, or a calibration would not see what members miss."""
+    from plausible.dose import Dvh, dvh_bands
+
+    def block(low: float, high: float) -> Dvh:
+        return Dvh(
+            np.array([low, high], dtype=float),
+            np.array([10.0, 0.0]),
+            10.0,
+            (low + high) / 2,
+            low,
+            high,
+            0.0,
+            100,
+            0.1,
+            "test",
+        )
+
+    members = [block(10.0, 20.0), block(12.0, 24.0)]
+    bands = dvh_bands(members, nominal=members[0], beside=[block(15.0, 45.0)])
+    assert bands.dose_gy[-1] > 45
+
+
+def test_a_patient_of_the_calibration_keeps_what_is_there(judged, files, tmp_path):
+    out = tmp_path / "out"
+    run("dose", *line(files, out))
+    before = (out / "phantom" / "dose.json").read_bytes()
+    cases = [*patients(judged, 19), replace(patients(judged, 1)[0], subject="phantom")]
+    write_calibration(tmp_path / "cal.json", calibrate_doses(cases, WHO, today=date(2026, 3, 2)))
+    done = run("dose", *line(files, out, "--dose-calibration", tmp_path / "cal.json"), code=4)
+    assert "E402" in done.stderr
+    assert (out / "phantom" / "dose.json").read_bytes() == before

@@ -55,16 +55,17 @@ class DvhBands:
     method_90: str
 
 
-def dvh_bands(dvhs: Sequence[Dvh], *, nominal: Dvh, n_points: int = N_POINTS) -> DvhBands:
+def dvh_bands(dvhs: Sequence[Dvh], *, nominal: Dvh, beside: Sequence[Dvh] = (), n_points: int = N_POINTS) -> DvhBands:
     """Bands of the DVHs of all members; members without the structure are left out.
 
     Args:
         dvhs: one per member.
         nominal: of the segmentation.
+        beside: further curves that will be read at the same doses, such as references: the grid reaches their ends.
         n_points: doses at which curves are read.
     """
     present = [one for one in dvhs if one.total_volume_ml > 0]
-    tops = [one.max_dose_gy for one in (*present, nominal) if one.total_volume_ml > 0]
+    tops = [one.max_dose_gy for one in (*present, nominal, *beside) if one.total_volume_ml > 0]
     dose_gy = np.linspace(0.0, 1.02 * max([*tops, 0.1]), n_points)
     curves = relative_curves(present, dose_gy)
     weights = np.array([one.total_volume_ml for one in present])

@@ -45,12 +45,21 @@ def dose_content(dose: CaseDose, viewer: Mapping[str, Any], colours: Mapping[str
         "requirement": requirement,
         "certainty": certainty,
         "sources": sources,
+        "level": next(iter(_levels(dose)), None),
+        "missed": next((one.missed_at_most for _, one in lines if one.missed_at_most is not None), None),
         "charts": [(s, figure, colours.get(s.name, "#56b4e9")) for s, figure in charts if figure],
         "raters": list(dose.raters),
         "slice": dose_slice(dose, viewer),
         "viewer": viewer,
         "methods": list(dict.fromkeys(s.curves.method_90 for s in dose.structures if s.curves)),
     }
+
+
+def _levels(dose: CaseDose) -> list[float]:
+    """Levels of the calibrated intervals and bands of a case."""
+    metrics = [m.calibrated_level for s in dose.structures for m in s.metrics]
+    curves = [s.curves.calibrated_level for s in dose.structures if s.curves]
+    return [level for level in (*metrics, *curves) if level is not None]
 
 
 def requirement(one: ConstraintDose | ConstraintLine) -> str:

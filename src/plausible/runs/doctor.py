@@ -18,6 +18,9 @@ Status = Literal["ok", "warn", "fail"]
 
 EXTRAS = {
     "train": "to train and predict",
+    "dicom": "to read and write DICOM",
+    "codecs": "to read compressed DICOM series",
+    "plan": "to plan with pyRadPlan, in an environment of its own",
     "nnunet": "to predict with trained models of nnU-Net v2",
     "onnx": "to predict with ONNX models",
     "calibrate": "for further calibrators of probabilities",

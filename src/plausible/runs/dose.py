@@ -111,9 +111,13 @@ def dose_study(
         on_case: called after each case.
 
     Raises:
+        InvalidInput: E402, a patient of the calibration; nothing is written then.
         UnfitEnvironment: E903, results cannot be written.
     """
     chosen = settings or DoseSettings()
+    for record in calibrations.records if calibrations else ():
+        for subject in plan.doses:
+            record.guarantee.check_unseen(subject)  # before a case is touched: its dose.json may be what it was made of
     return walk_cases(
         study.only(tuple(plan.doses)),
         output,
@@ -133,7 +137,7 @@ def _judge(
     overwrite: bool,
 ) -> bool:
     folder, source = output / case.subject, plan.doses[case.subject]
-    files = {f"dose/{path.name}": str(path) for path in dose_files(source)}
+    files = {f"dose/{n}": str(path) for n, path in enumerate(dose_files(source))}  # names may hold a patient's
     chosen = asdict(settings)
     made = provenance(
         f"dose {told(chosen)}",

@@ -300,7 +300,8 @@ def _banded(case: CaseDose, structure: StructureDose, calibrations: Calibrations
     if record is None or curves is None or not (_is_known(curves.nominal[0]) and _is_known(curves.sd[0])):
         return curves
     band = record.apply(curve_of(case, structure, doses_gy=np.array(record.doses_gy), rater=""))
-    low, high = (np.interp(curves.dose_gy, band.doses_gy, end) for end in (band.low, band.high))
+    low = np.interp(curves.dose_gy, band.doses_gy, band.low, right=0.0)
+    high = np.interp(curves.dose_gy, band.doses_gy, band.high)
     return replace(
         curves,
         low_calibrated=tuple(low.tolist()),

@@ -178,7 +178,7 @@ def _ntcp(model: Lkb, dvhs: MemberDvhs) -> NtcpDose:
 
 
 def _curves(dvhs: MemberDvhs, raters: MemberDvhs | None) -> DvhCurves:
-    found = dvh_bands(dvhs.dvhs, nominal=dvhs.nominal)
+    found = dvh_bands(dvhs.dvhs, nominal=dvhs.nominal, beside=raters.dvhs if raters else ())
     there = [
         (rater, dvh)
         for rater, dvh in zip(raters.member_ids, raters.dvhs, strict=True)
