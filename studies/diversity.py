@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from diversity_data import GRID, finished, pooled_ids, predict, read_pool, roles, stores, write_design, write_pool_toml
 from diversity_judge import Arm, alone, arms, columns_of, compared, verdict_on
 from diversity_table import markdown
@@ -23,13 +24,14 @@ from diversity_table import markdown
 from plausible.core import Study
 from plausible.diversity import POOL_SCORES, Pool, early_stopping, extrapolate, score_curve, scored
 from plausible.diversity.enough import EXTRAPOLATED
+from plausible.diversity.pool_scores import agreement
 from plausible.io import read_study
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
 
 STEPS = ("predict", "measure", "judge", "curves")
-FLAG_BELOW = 0.9
-"""Mean pairwise Dice that flags a case when early stopping is measured; set beforehand."""
+FLAGGED_SHARE = 0.25
+"""Early stopping is measured with flags for the mean pairwise Dice below which so many of the validation cases are."""
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
     if "judge" in asked.steps:
         _judge(pools, out, m=asked.members, seed=asked.seed)
     if "curves" in asked.steps:
-        _curves(pools["test"], out, seed=asked.seed)
+        _curves(pools, out, seed=asked.seed)
 
 
 def _measure(study: Study, data: Path, out: Path, test: Sequence[str], *, seed: int) -> None:
@@ -124,11 +126,11 @@ def _random(pool: Pool, out: Path, m: int, seed: int) -> dict[str, Any]:
     return {name: {"value": c.values[0], "low": c.low[0], "high": c.high[0]} for name, c in found.items()}
 
 
-def _curves(pool: Pool, out: Path, *, seed: int) -> None:
+def _curves(pools: dict[str, Pool], out: Path, *, seed: int) -> None:
     """Scores against the number of members, of plain seeds and of the pool, and early stopping."""
     from plausible.report.selection_chart import curves_chart
 
-    groups = {"plain": list(stores(out)["deep"]), "pool": pooled_ids(out)}
+    pool, groups = pools["test"], {"plain": list(stores(out)["deep"]), "pool": pooled_ids(out)}
     rows: list[dict[str, Any]] = []
     stops: list[dict[str, Any]] = []
     for name, ids in groups.items():
@@ -137,9 +139,11 @@ def _curves(pool: Pool, out: Path, *, seed: int) -> None:
         for curve in curves:
             limit = extrapolate(curve, seed=seed).to_dict() if curve.score in EXTRAPOLATED else {}
             rows += [{"members_of": name, **row, **{k: limit.get(k, "") for k in LIMITS}} for row in curve.rows()]
-        stops += [
-            {"members_of": name, **one.to_dict()} for one in early_stopping(part, flag_below=FLAG_BELOW, seed=seed)
-        ]
+        before = pools["validation"].select(sorted(ids))
+        shared = [agreement(case, before.equal(before.members)) for case in before.cases]
+        flag_below = float(np.quantile(shared, FLAGGED_SHARE))
+        stopped = early_stopping(part, flag_below=flag_below, seed=seed)
+        stops += [{"members_of": name, "flag_below": flag_below, **one.to_dict()} for one in stopped]
         plain = {s: scored(pool, pool.equal(groups["plain"]), s) for s in POOL_SCORES.names}
         chart = curves_chart(curves, {"plain ensemble": (len(groups["plain"]), plain)})
         write_text(out / f"curves_{name}.svg", str(chart))

@@ -68,10 +68,12 @@ def arms(pool: Pool, validation: Pool, stores: Mapping[str, Sequence[str]], pool
     mixed = {name: _mixed(stores, m, name) for name in ("folds", "networks and folds")}
     found += [_arm(pool, f"mixed {name}", ids, plain, None) for name, ids in mixed.items() if len(ids) == m]
     if len(pooled) > m:
-        found += [_chosen(pool, validation.select(sorted(pooled)), rule, plain, m) for rule in SELECTION_RULES.names
-                  if rule != "exhaustive" and rule != "random_members"]  # fmt: skip
+        cost = sum(1 if name in ONE_TRAINING else len(ids) for name, ids in stores.items() if set(ids) <= set(pooled))
+        rules = [rule for rule in SELECTION_RULES.names if rule not in ("exhaustive", "random_members")]
+        choosing = validation.select(sorted(pooled))
+        found += [_chosen(pool, choosing, rule, plain, m, cost) for rule in rules]
         everybody = pool.equal(list(pooled))
-        found.append(Arm(f"all {len(pooled)}", everybody, len(pooled), f"{PLAIN} {len(plain)}", "the whole pool"))
+        found.append(Arm(f"all {len(pooled)}", everybody, cost, f"{PLAIN} {len(plain)}", "the whole pool"))
     return found
 
 
@@ -93,11 +95,12 @@ def _mixed(stores: Mapping[str, Sequence[str]], m: int, what: str) -> list[str]:
     return taken[:m] if enough else []
 
 
-def _chosen(pool: Pool, validation: Pool, rule: str, plain: Sequence[str], m: int) -> Arm:
+def _chosen(pool: Pool, validation: Pool, rule: str, plain: Sequence[str], m: int, cost: int) -> Arm:
+    """Members that a rule chose from the pool, all of which had to be trained."""
     found = select_members(validation, rule=rule, score=CHOSEN_BY, n_members=m)
     k = len(found.members)
     told = ", ".join(f"{one} {share:.2f}" for one, share in found.weights.items())
-    return Arm(f"{rule} {k}", found.on(pool), k, f"{PLAIN} {min(k, len(plain))}", told)
+    return Arm(f"{rule} {k}", found.on(pool), cost, f"{PLAIN} {min(k, len(plain))}", told)
 
 
 def columns_of(pool: Pool, arm: Arm) -> dict[str, np.ndarray]:
