@@ -215,6 +215,19 @@ def test_last_layers_share_everything_else(models, dataset):
     assert alone == [6 + 4, 6 + 4]
 
 
+def test_last_layers_learn_ten_times_as_fast_to_overcome_their_random_weights(dataset, tmp_path, monkeypatch):
+    peaks = set()
+
+    def told(trainings, *rest):
+        peaks.update(group["max_lr"] for one in trainings for group in one.optimiser.param_groups)
+        return step(trainings, *rest)
+
+    step = together_module.joint_step
+    monkeypatch.setattr(together_module, "joint_step", told)
+    train(dataset, tmp_path / "m", "last_layer_repulsion", settings=replace(SHORT, learning_rate=1e-3))
+    assert [*peaks] == pytest.approx([1e-2])
+
+
 def test_overlapping_regions_can_be_made_to_differ(tmp_path):
     labels = {"background": 0, "ball": [1, 2], "core": [2]}
     dataset = write_dataset(tmp_path / "data", labels=labels, order=[1, 2])

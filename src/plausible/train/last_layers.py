@@ -27,6 +27,10 @@ from plausible.train.member_record import MemberRecord
 from plausible.train.network import Network, build_network, load_weights
 from plausible.train.together import OnMember, fit_together
 
+RATE = 10.0
+"""Learning rate of the last layers, in multiples of the network's: at its own, random weights are not overcome in the
+200 steps of the default."""
+
 
 class Body:
     """A frozen network up to its last layer; what it made of the last images is remembered for the next member."""
@@ -107,7 +111,8 @@ def start_layer(body: Body, job: MemberJob) -> Training:
     seed, settings = job.split.seed, job.settings
     fresh = build_network(job.plan, channels=job.channels, outputs=len(job.classes.names), seed=seed)
     network = LastLayer(body.features, fresh.get_submodule(body.layer)).to(job.device)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    rate = RATE * settings.learning_rate
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=settings.weight_decay)
     return Training(network, optimiser, one_cycle(optimiser, settings), {})
 
 
