@@ -30,37 +30,45 @@ def finished(out: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name != PLAIN, path.name))
 
 
-def predict(data: Path, out: Path, subjects: Sequence[str]) -> None:
-    """Predict the cases with every finished model; what is there is kept."""
+def predict(data: Path, out: Path, subjects: Sequence[str], *, only: Sequence[str] = ()) -> None:
+    """Predict the cases with every finished model, or only with those named; what is there is kept."""
     from plausible.sample import load_model, predict_study
 
     study = read_dataset(data).only(subjects)
     for folder in finished(out):
+        if only and folder.name not in only:
+            continue
         done = predict_study(load_model(folder, device="cpu"), study, out / "members" / folder.name)
         written, kept = (sum(n for _, n in part) for part in (done.written, done.kept))
         print(f"{folder.name}: {written} members predicted, {kept} kept, {len(done.failures)} failed", flush=True)
 
 
 def stores(out: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """By folder of models the members of its store, by their names in the pool, with what is known of each."""
+    """By folder of models the members of its store, by their names in the pool, with what is known of each.
+
+    A member with the weights of an earlier one goes by that one's name: the first of `ncl_0` is the first of `deep`.
+    """
     found: dict[str, dict[str, dict[str, Any]]] = {}
+    named: dict[str, str] = {}
     for folder in finished(out):
         store = out / "members" / folder.name
         if (store / "members.json").is_file():
-            found[folder.name] = {
-                f"{folder.name}_{one['id'].removeprefix('member_')}": one for one in read_members_json(store)["members"]
-            }
+            members = found[folder.name] = {}
+            for one in read_members_json(store)["members"]:
+                name = f"{folder.name}_{one['id'].removeprefix('member_')}"
+                members[named.setdefault(one.get("checkpoint") or name, name)] = one
     return found
 
 
 def write_pool_toml(path: Path, out: Path, ids: Sequence[str]) -> None:
     """Write a study file with these members of the pool: `plausible diversity`, `select` and `assess` read it."""
-    lines = ['name = "diversity pool"', "", "[members]"]
+    lines, missing = ['name = "diversity pool"', "", "[members]"], set(ids)
     for name, members in stores(out).items():
         grid = GRID.fullmatch(name)
         for pooled, info in members.items():
-            if pooled not in ids:
+            if pooled not in missing:
                 continue
+            missing.remove(pooled)
             told: dict[str, Any] = {"path": f"members/{name}/{info['id']}", "kind": info["kind"]}
             told |= {key: info[key] for key in ("seed", "architecture", "method") if info[key] not in (None, "")}
             if grid:

@@ -40,7 +40,7 @@ def markdown(lines: Sequence[Mapping[str, Any]], random: Mapping[str, Any], *, n
     text += ["| ensemble | against | " + " | ".join(heads) + " | verdict |", "|---" * (len(heads) + 3) + "|"]
     for line in lines:
         if "differences" in line:
-            cells = [_change(line["differences"].get(name), factor, digits)
+            cells = [change(line["differences"].get(name), factor, digits)
                      for name, (_, factor, digits) in COLUMNS.items()]  # fmt: skip
             decision = line["verdict"]["decision"]
             text.append(f"| {line['name']} | {line['against']} | {' | '.join(cells)} | {decision} |")
@@ -55,7 +55,8 @@ def _value(told: Mapping[str, float] | None, factor: int, digits: int) -> str:
     return "–" if told is None else f"{told['value'] * factor:.{digits}f}"
 
 
-def _change(told: Mapping[str, float] | None, factor: int, digits: int) -> str:
+def change(told: Mapping[str, float] | None, factor: int, digits: int) -> str:
+    """Return a difference with its interval, in bold if the interval leaves zero out."""
     if told is None:
         return "–"
     value, low, high = (told[key] * factor for key in ("value", "low", "high"))

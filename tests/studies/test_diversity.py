@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from diversity_data import GRID, write_pool_toml
+from diversity_data import GRID, stores, write_pool_toml
 from diversity_judge import Arm, alone, arms, columns_of, compared, conformal_volume, verdict_on
 from diversity_table import markdown
 
@@ -83,3 +83,17 @@ def test_the_study_file_of_the_pool_can_be_read(tmp_path):
     assert (found["deep_0"].info.fold, found["dynunet_fold_1_0"].info.fold) == (None, 1)
     assert GRID.fullmatch("deep") is None
     assert isinstance(Arm("a", np.ones(1), 1, "", "").n_members, int)
+
+
+def test_a_copy_of_a_member_goes_by_its_name(tmp_path):
+    for name, weights in (("deep", ("a", "b")), ("ncl_0", ("a", "c"))):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "model.json").touch()
+        told = {"kind": "seed", "seed": 3, "architecture": "DynUNet", "method": ""}
+        infos = [{**told, "id": f"member_{n}", "checkpoint": one} for n, one in enumerate(weights)]
+        for info in infos:
+            (tmp_path / "members" / name / info["id"]).mkdir(parents=True)
+        (tmp_path / "members" / name / "members.json").write_text(json.dumps({"members": infos}))
+    assert [list(one) for one in stores(tmp_path).values()] == [["deep_0", "deep_1"], ["deep_0", "ncl_0_1"]]
+    write_pool_toml(tmp_path / "pool.toml", tmp_path, ["deep_0", "deep_1", "ncl_0_1"])
+    assert list(read_study_toml(tmp_path / "pool.toml").members) == ["deep_0", "deep_1", "ncl_0_1"]

@@ -1,0 +1,93 @@
+"""Ensembles trained to differ against all plain ensembles of their size, not only the first seeds.
+
+    python studies/diversity_matched.py --data DATASET --out OUT --objectives oen ncl_0 [--seed 0]
+
+OUT is the folder of `diversity_pool.py` and `diversity_objectives.py`; predictions are made where they are missing.
+Each objective with M members is compared, case by case on the test cases, with the mean over all subsets of M of the
+plain ensemble's members, on the voxels within 5 mm of what any of these members or the reference marks: one objective
+that marks half the image changes nobody else's numbers. The acceptance rule judges each against every one of these
+subsets, and the verdicts are counted. Writes OUT/matched.json and OUT/matched.md.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diversity_data import PLAIN, predict, read_pool, roles, stores, write_pool_toml
+from diversity_judge import Arm, columns_of, compared, verdict_on
+from diversity_table import COLUMNS, change
+
+from plausible.diversity import Pool
+from plausible.evaluate import Estimate, bootstrap_weighted, weighted_aurc
+from plausible.io import read_study
+from plausible.io.atomic import write_json, write_text
+
+
+def main() -> None:
+    """Predict, compare, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="nnU-Net raw dataset")
+    parser.add_argument("--out", type=Path, required=True, help="folder of diversity_pool.py")
+    parser.add_argument("--objectives", nargs="+", required=True, help="folders of OUT/models")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    cases = roles(asked.out)["test"]
+    predict(asked.data, asked.out, cases, only=[PLAIN, *asked.objectives])
+    found = []
+    for name in asked.objectives:
+        ids = {one: list(stores(asked.out)[one]) for one in (PLAIN, name)}
+        path = asked.out / f"matched_{name}.toml"
+        write_pool_toml(path, asked.out, [*ids[PLAIN], *ids[name]])
+        pool = read_pool(read_study(path, references=asked.data / "labelsTr"), cases)
+        n_arms = len(asked.objectives)
+        found.append({"name": name, **matched(pool, ids[name], ids[PLAIN], n_arms=n_arms, seed=asked.seed)})
+    write_json(asked.out / "matched.json", {"objectives": found, "n": len(cases), "seed": asked.seed})
+    write_text(asked.out / "matched.md", table(found))
+    print(table(found))
+
+
+def matched(pool: Pool, ours: Sequence[str], plain: Sequence[str], *, n_arms: int, seed: int) -> dict[str, Any]:
+    """Differences of one ensemble from the mean plain ensemble of its size, and the verdicts on each of those."""
+    m = len(ours)
+    arm = Arm("change", pool.equal(list(ours)), m, PLAIN, "")
+    plains = [Arm(" ".join(ids), pool.equal(list(ids)), m, "", "") for ids in combinations(plain, m)]
+    columns, theirs = columns_of(pool, arm), [columns_of(pool, one) for one in plains]
+    told = {name: _told(difference(values, [one[name] for one in theirs], seed=seed))
+            for name, values in columns.items()}  # fmt: skip
+    judged = [verdict_on(pool, arm, one, n_arms=n_arms, seed=seed).decision for one in plains]
+    return {"members": m, "plain": len(plains), "differences": told, "verdicts": dict(Counter(judged))}
+
+
+def difference(ours: np.ndarray, theirs: Sequence[np.ndarray], *, seed: int) -> Estimate:
+    """Ours minus the mean of theirs, with its paired interval over cases; areas are made anew in each resample."""
+    if len(ours) == 1:
+        return compared(ours, np.mean(theirs, axis=0), seed=seed)
+    return bootstrap_weighted(_mean_area_difference, *ours, *np.concatenate(theirs), seed=seed)
+
+
+def _mean_area_difference(*columns: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    first, *others = [weighted_aurc(columns[n], columns[n + 1]) for n in range(0, len(columns), 2)]
+    return lambda weights: first(weights) - np.mean([one(weights) for one in others], axis=0)
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the differences and the counted verdicts as Markdown."""
+    lines = ["| objective | members | " + " | ".join(head for head, _, _ in COLUMNS.values()) + " | verdicts |",
+             "|---" * (len(COLUMNS) + 3) + "|"]  # fmt: skip
+    for one in found:
+        cells = [change(one["differences"][name], factor, digits) for name, (_, factor, digits) in COLUMNS.items()]
+        judged = ", ".join(f"{times} {decision}" for decision, times in sorted(one["verdicts"].items()))
+        lines.append(f"| {one['name']} | {one['members']} | {' | '.join(cells)} | {judged} |")
+    return "\n".join(lines) + "\n"
+
+
+def _told(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+
+if __name__ == "__main__":
+    main()
