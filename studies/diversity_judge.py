@@ -30,7 +30,7 @@ from plausible.evaluate import (
 
 ALPHA, N_SPLITS, SPREAD_FLOOR_ML = 0.2, 200, 0.02
 """Of the conformal volume interval: miscoverage, splits, and the smallest spread that is believed, set beforehand."""
-ONE_TRAINING = ("checkpoints", "last_layers")
+ONE_TRAINING = ("checkpoints", "last_layers", "last_layers_0")
 """Folders whose members come from a single training."""
 CHOSEN_BY = "negative_log_likelihood"
 

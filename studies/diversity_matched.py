@@ -6,7 +6,8 @@ OUT is the folder of `diversity_pool.py` and `diversity_objectives.py`; predicti
 Each objective with M members is compared, case by case on the test cases, with the mean over all subsets of M of the
 plain ensemble's members, on the voxels within 5 mm of what any of these members or the reference marks: one objective
 that marks half the image changes nobody else's numbers. The acceptance rule judges each against every one of these
-subsets, and the verdicts are counted. Writes OUT/matched.json and OUT/matched.md.
+subsets, and the verdicts are counted. Ensembles of one training are also compared with single members, at equal cost.
+Writes OUT/matched.json and OUT/matched.md.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from diversity_data import PLAIN, predict, read_pool, roles, stores, write_pool_toml
-from diversity_judge import Arm, columns_of, compared, verdict_on
+from diversity_judge import ONE_TRAINING, Arm, columns_of, compared, verdict_on
 from diversity_table import COLUMNS, change
 
 from plausible.diversity import Pool
@@ -43,23 +44,31 @@ def main() -> None:
         path = asked.out / f"matched_{name}.toml"
         write_pool_toml(path, asked.out, [*ids[PLAIN], *ids[name]])
         pool = read_pool(read_study(path, references=asked.data / "labelsTr"), cases)
-        n_arms = len(asked.objectives)
-        found.append({"name": name, **matched(pool, ids[name], ids[PLAIN], n_arms=n_arms, seed=asked.seed)})
+        for size in [len(ids[name]), *([1] if name in ONE_TRAINING else [])]:
+            told = matched(pool, ids[name], ids[PLAIN], size=size, n_arms=len(asked.objectives), seed=asked.seed)
+            found.append({"name": name, **told})
     write_json(asked.out / "matched.json", {"objectives": found, "n": len(cases), "seed": asked.seed})
     write_text(asked.out / "matched.md", table(found))
     print(table(found))
 
 
-def matched(pool: Pool, ours: Sequence[str], plain: Sequence[str], *, n_arms: int, seed: int) -> dict[str, Any]:
-    """Differences of one ensemble from the mean plain ensemble of its size, and the verdicts on each of those."""
-    m = len(ours)
-    arm = Arm("change", pool.equal(list(ours)), m, PLAIN, "")
-    plains = [Arm(" ".join(ids), pool.equal(list(ids)), m, "", "") for ids in combinations(plain, m)]
+def matched(
+    pool: Pool, ours: Sequence[str], plain: Sequence[str], *, size: int, n_arms: int, seed: int
+) -> dict[str, Any]:
+    """Differences of one ensemble from the mean plain ensemble of a size, and the verdicts on each of those."""
+    arm = Arm("change", pool.equal(list(ours)), len(ours), PLAIN, "")
+    plains = [Arm(" ".join(ids), pool.equal(list(ids)), size, "", "") for ids in combinations(plain, size)]
     columns, theirs = columns_of(pool, arm), [columns_of(pool, one) for one in plains]
     told = {name: _told(difference(values, [one[name] for one in theirs], seed=seed))
-            for name, values in columns.items()}  # fmt: skip
+            for name, values in columns.items() if name != "pairwise_dice" or size > 1}  # fmt: skip
     judged = [verdict_on(pool, arm, one, n_arms=n_arms, seed=seed).decision for one in plains]
-    return {"members": m, "plain": len(plains), "differences": told, "verdicts": dict(Counter(judged))}
+    return {
+        "members": len(ours),
+        "size": size,
+        "plain": len(plains),
+        "differences": told,
+        "verdicts": dict(Counter(judged)),
+    }
 
 
 def difference(ours: np.ndarray, theirs: Sequence[np.ndarray], *, seed: int) -> Estimate:
@@ -76,12 +85,12 @@ def _mean_area_difference(*columns: np.ndarray) -> Callable[[np.ndarray], np.nda
 
 def table(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the differences and the counted verdicts as Markdown."""
-    lines = ["| objective | members | " + " | ".join(head for head, _, _ in COLUMNS.values()) + " | verdicts |",
+    lines = ["| ensemble | plain members | " + " | ".join(head for head, _, _ in COLUMNS.values()) + " | verdicts |",
              "|---" * (len(COLUMNS) + 3) + "|"]  # fmt: skip
     for one in found:
-        cells = [change(one["differences"][name], factor, digits) for name, (_, factor, digits) in COLUMNS.items()]
+        cells = [change(one["differences"].get(name), factor, digits) for name, (_, factor, digits) in COLUMNS.items()]
         judged = ", ".join(f"{times} {decision}" for decision, times in sorted(one["verdicts"].items()))
-        lines.append(f"| {one['name']} | {one['members']} | {' | '.join(cells)} | {judged} |")
+        lines.append(f"| {one['name']} | {one['size']} | {' | '.join(cells)} | {judged} |")
     return "\n".join(lines) + "\n"
 
 

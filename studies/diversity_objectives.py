@@ -9,7 +9,8 @@ same number of optimiser steps. Trained are, in this order:
   negative weight makes members alike;
 - `oen`: orthogonal ensemble networks, one member after the other;
 - `repulsive`: repulsion of the functions on images with artefacts;
-- `last_layers`: one network and three last layers that repel each other on shuffled patches.
+- `last_layers`, `last_layers_0`: one network and three last layers that repel each other on shuffled patches; 0 is the
+  control without repulsion.
 
 Run it again after an interruption: finished members are kept.
 """
@@ -30,7 +31,8 @@ OBJECTIVES = {
     "oen": DiversitySettings(diversity="orthogonal_filters", diversity_weight=0.1),
     "ncl_0": DiversitySettings(diversity="negative_correlation", diversity_weight=0.0),
     "ncl_-0.5": DiversitySettings(diversity="negative_correlation", diversity_weight=-0.5),
-    "last_layers": DiversitySettings(diversity="last_layer_repulsion", diversity_weight=0.1, last_layer_iterations=200),
+    "last_layers": DiversitySettings(diversity="last_layer_repulsion", diversity_weight=0.1),
+    "last_layers_0": DiversitySettings(diversity="last_layer_repulsion", diversity_weight=0.0),
     "repulsive": DiversitySettings(diversity="function_repulsion", diversity_weight=0.1, diversity_images="shifted"),
 }
 

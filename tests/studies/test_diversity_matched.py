@@ -17,7 +17,7 @@ def pool():
 
 @pytest.fixture(scope="module")
 def told(pool):
-    return matched(pool, CHANGED, PLAIN, n_arms=1, seed=0)
+    return matched(pool, CHANGED, PLAIN, size=2, n_arms=1, seed=0)
 
 
 @pytest.mark.parametrize("score", ["negative_log_likelihood", "volume_crps", "area_under_risk_coverage"])
@@ -30,7 +30,7 @@ def test_the_difference_is_from_the_mean_of_all_pairs_of_plain_members(pool, tol
 
 
 def test_every_plain_pair_gets_a_verdict(told):
-    assert (told["members"], told["plain"]) == (2, 3)
+    assert (told["members"], told["size"], told["plain"]) == (2, 2, 3)
     assert sum(told["verdicts"].values()) == 3
     assert set(told["verdicts"]) <= {"accepted", "rejected", "undecided"}
 
@@ -45,3 +45,12 @@ def test_the_table_has_a_line_for_each(told):
     text = table([{"name": "ncl", **told}])
     assert text.count("\n") == 3
     assert "| ncl | 2 | " in text
+
+
+def test_at_equal_cost_it_is_compared_with_single_members(pool):
+    alone = matched(pool, CHANGED, PLAIN, size=1, n_arms=1, seed=0)
+    score = "brier_score"
+    expected = scored(pool, pool.equal(CHANGED), score) - np.mean([scored(pool, pool.equal([m]), score) for m in PLAIN])
+    assert alone["differences"][score]["value"] == pytest.approx(expected)
+    assert "pairwise_dice" not in alone["differences"]
+    assert "| ncl | 1 | " in table([{"name": "ncl", **alone}])
