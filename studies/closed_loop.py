@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -56,8 +57,10 @@ def main() -> None:
     spent = {"wall_s": time.monotonic() - wall, "processor_s": _processor_seconds() - processor}
     if found.done:  # a run that found everything there tells no time
         write_json(out / "seconds.json", {"engine": engine, "patients": list(subjects), **spent})
-    matrices = [(subject, one) for subject in subjects for one in _matrices(out / "replan" / subject / "replan.json")]
-    text = "\n\n".join(tables(found, matrices, engine, told, _read_seconds(out)))
+    records = [_record(out / "replan" / line) for line in dict.fromkeys(line.subject for line in found.lines)]
+    matrices = [(record["subject"], one) for record in records for one in matrices_of(record)]
+    parts = [*tables(found, matrices, engine, told, _read_seconds(out)), "\n".join(by_size(records))]
+    text = "\n\n".join(parts)
     write_text(out / "table.md", text + "\n")
     print(text)
 
@@ -135,13 +138,33 @@ def _said(matrices: Sequence[tuple[str, PlanMatrix]]) -> Iterator[str]:
         yield f"| {name} | {len(ours)} | {len(fixed)} | {fixed.sum()} | {(fixed & loop).sum()} | {loop.sum()} |"
 
 
+def by_size(records: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield, target by target, what the volume drawn has to do with either view, and what a fixed dose lets pass."""
+    yield (
+        "| patient | target | correlation of volume, fixed dose | of volume, closed loop | worse in the loop and let "
+        "pass by a fixed dose | of these smaller than the reference |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for record in records:
+        for one in matrices_of(record):
+            if one.structure in TARGETS:
+                first, *drawn = (plan["volumes_ml"][one.structure] for plan in record["plans"])
+                passed = (one.loss < -WORSE_GY) & (one.fixed - one.nominal >= -WORSE_GY)
+                smaller = passed & (np.array(drawn) < first)
+                of_fixed, of_loop = (np.corrcoef(drawn, view)[0, 1] for view in (one.fixed, one.closed))
+                yield (
+                    f"| {record['subject']} | {one.structure} | {of_fixed:+.2f} | {of_loop:+.2f} | {passed.sum()} "
+                    f"| {smaller.sum()} |"
+                )
+
+
 def say(contouring: str, number: int, total: int, result: str) -> None:
     """Print one line per plan."""
     print(f"plan {number}/{total} {contouring} {result}", flush=True)
 
 
-def _matrices(path: Path) -> tuple[PlanMatrix, ...]:
-    return matrices_of(json.loads(path.read_text(encoding="utf-8")))
+def _record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "replan.json").read_text(encoding="utf-8"))
 
 
 def _read_seconds(out: Path) -> dict[str, float]:

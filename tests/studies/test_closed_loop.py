@@ -5,7 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from closed_loop import _said, chosen, prepare
+from closed_loop import _said, by_size, chosen, prepare
 
 from plausible.dose.plan import PlanMatrix
 
@@ -27,6 +27,21 @@ def test_worse_is_lower_for_a_target_and_higher_for_an_organ():
         )
     )[2:]
     assert found == ["| PTV70 D95%[Gy] | 2 | 6 | 2 | 1 | 3 |", "| SpinalCord D0.1cc[Gy] | 1 | 3 | 2 | 1 | 2 |"]
+
+
+def test_a_target_drawn_too_small_is_counted_where_a_fixed_dose_lets_it_pass():
+    one = matrix("PTV70", "D95%[Gy]", [50, 49.5, 46], [44, 48, 50])
+    volumes = [100.0, 80.0, 110.0, 120.0]
+    record = {
+        "subject": "p",
+        "plans": [{"id": n, "volumes_ml": {"PTV70": v}} for n, v in zip(one.ids, volumes, strict=True)],
+        "metrics": [{"structure": "PTV70", "metric": "D95%[Gy]", "values": one.values.tolist()}],
+    }
+    (row,) = list(by_size([record]))[2:]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:2] == ["p", "PTV70"]
+    assert float(cells[2]) < 0 < float(cells[3])
+    assert cells[4:] == ["2", "1"]  # both of the first two miss; only the first is smaller
 
 
 @pytest.fixture
