@@ -2,10 +2,9 @@
 
 import pytest
 
-from plausible.core import InvalidInput
+from plausible.core import InvalidInput, standard_name
 from plausible.dose.constraint_file import SHIPPED, parse_constraints, shipped_constraints
 from plausible.dose.metric_text import parse_metric
-from plausible.dose.structure_names import standard_name
 
 GOOD = """
 name = "ours"
@@ -102,22 +101,3 @@ def test_no_two_rows_that_ship_are_the_same():
 def test_an_unknown_set_says_which_there_are():
     with pytest.raises(ValueError, match="head_and_neck"):
         shipped_constraints("hadn_and_neck")
-
-
-@pytest.mark.parametrize(
-    ("free", "standard"),
-    [
-        ("LeftParotid", "Parotid_L"),
-        ("RightParotid", "Parotid_R"),
-        ("parotid_l", "Parotid_L"),
-        ("Lt parotid gland", "Parotid_L"),
-        ("Mandible", "Bone_Mandible"),
-        ("Spinal Cord", "SpinalCord"),
-        ("PTV70", "PTV_70"),
-        ("oesophagus", "Esophagus"),
-        ("Optic_Nerve_R", "OpticNrv_R"),
-        ("Thymus", "Thymus"),
-    ],
-)
-def test_free_names_find_those_of_tg_263(free, standard):
-    assert standard_name(free) == standard

@@ -27,6 +27,7 @@ from plausible.core.provenance import (
     sha256_of,
 )
 from plausible.core.scores import SCORE_COLUMNS, Direction, Score, select
+from plausible.core.structure_names import standard_name
 from plausible.core.study import Case, Image, Study
 
 __all__ = [
@@ -76,5 +77,6 @@ __all__ = [
     "select",
     "sha256_of",
     "slabs",
+    "standard_name",
     "walk",
 ]

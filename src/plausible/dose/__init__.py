@@ -27,7 +27,6 @@ from plausible.dose.shape_derivative import SHAPE_DERIVATIVES, metric_weight
 from plausible.dose.soft import class_log_odds, log_odds, soft_dvh
 from plausible.dose.spread import MetricSpread, interval_method, metric_spread, prediction_interval
 from plausible.dose.structure import contours_dvh, mask_dvh
-from plausible.dose.structure_names import standard_name
 
 __all__ = [
     "BINOMIAL_INTERVALS",
@@ -97,6 +96,5 @@ __all__ = [
     "slice_review",
     "soft_dvh",
     "spread_rows",
-    "standard_name",
     "structure_boxes",
 ]

@@ -35,10 +35,9 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any, get_args
 
-from plausible.core import InvalidInput, Problem
+from plausible.core import InvalidInput, Problem, standard_name
 from plausible.dose.constraints import Constraint, ConstraintSet, Lkb, Operator
 from plausible.dose.metric_text import parse_metric
-from plausible.dose.structure_names import standard_name
 
 SHIPPED = ("head_and_neck", "openkbp", "thorax", "abdomen", "pelvis")
 """Sets of published constraints that come with the package."""
@@ -176,7 +175,7 @@ def _blocks(
         _check_keys(block, kind, number, keys, where)
         names = block["structure"] if isinstance(block["structure"], list) else [block["structure"]]
         for name in names:
-            yield make({**block, "structure": standard_name(str(name), aliases=aliases)}, where, number)
+            yield make({**block, "structure": standard_name(str(name), aliases=aliases) or str(name)}, where, number)
 
 
 def _check_keys(

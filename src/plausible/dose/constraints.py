@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float
 
+from plausible.core import standard_name
 from plausible.dose.metric_text import DoseMetric, parse_metric
-from plausible.dose.structure_names import standard_name
 
 Operator: TypeAlias = Literal["<", "<=", ">", ">="]
 """What must hold between the metric and its limit."""
@@ -99,8 +99,8 @@ class ConstraintSet:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def standard_name(self, structure: str) -> str:
-        """Name after TG-263 of a structure, by the aliases of the file first."""
-        return standard_name(structure, aliases=self.aliases)
+        """Name after TG-263 of a structure, by the aliases of the file first; its own name if it is not known."""
+        return standard_name(structure, aliases=self.aliases) or structure
 
     def of(self, structure: str) -> tuple[Constraint, ...]:
         """Constraints of a structure, whatever its name is spelt like."""

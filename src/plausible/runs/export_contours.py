@@ -8,7 +8,7 @@ import numpy as np
 
 from plausible.aggregate.outlines import Outlines, class_outlines, mask_outlines, probability_outlines
 from plausible.aggregate.tracing import Level, levels_of
-from plausible.core import Contours, LoopKind, Problem
+from plausible.core import Contours, LoopKind, Problem, standard_name
 from plausible.report.case_panels import STRUCTURE_COLOURS
 from plausible.runs.export_case import ResultOfCase
 from plausible.runs.export_names import renamed, roi_names
@@ -114,7 +114,6 @@ def _nominal(case: ResultOfCase, structure: str) -> Outlines:
 def _called(structures: Sequence[str], *, tg263: bool) -> dict[str, str]:
     if not tg263:
         return {one: one for one in structures}
-    from plausible.io.dicom import standard_name
 
     return renamed(structures, {one: standard_name(one) for one in structures})
 

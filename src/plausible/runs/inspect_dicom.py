@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from plausible.core import InvalidInput, Problem
-from plausible.io.dicom import DicomFolder, file_names_kept, read_rtstruct, read_series, sort_folder, standard_name
+from plausible.core import InvalidInput, Problem, standard_name
+from plausible.io.dicom import DicomFolder, file_names_kept, read_rtstruct, read_series, sort_folder
 from plausible.io.dicom.contour_checks import check_contours
 from plausible.io.dicom.datasets import file_label
 from plausible.io.dicom.dose_choice import check_fractions, chosen_doses

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plausible.core import InvalidInput
-from plausible.io.dicom import StructureSet, read_rtstruct, read_series, standard_name
+from plausible.io.dicom import StructureSet, read_rtstruct, read_series
 from plausible.io.dicom.contour_checks import check_contours
 from plausible.io.dicom.loop_shape import area_inside, crosses_itself_by, signed_area
 from plausible.io.dicom.roi_names import unique_names
@@ -109,30 +109,6 @@ def test_names_are_read_in_their_own_letters(tmp_path: Path) -> None:
 
 def test_an_roi_without_a_name_has_its_number() -> None:
     assert unique_names({7: "", 8: "A"})[0] == {7: "ROI_7", 8: "A"}
-
-
-@pytest.mark.parametrize(
-    ("name", "standard"),
-    [
-        ("RightParotid", "Parotid_R"),
-        ("parotid gland lt", "Parotid_L"),
-        ("PAROTID_R", "Parotid_R"),
-        ("Parotid_R", "Parotid_R"),
-        ("Lt Lung", "Lung_L"),
-        ("LFemHead", "Femur_Head_L"),
-        ("Mandible", "Bone_Mandible"),
-        ("spinal cord", "SpinalCord"),
-        ("SpinalCord", "SpinalCord"),
-        ("Oesophagus", "Esophagus"),
-        ("BODY", "External"),
-        ("Parotid", None),
-        ("PTV70", None),
-        ("L", None),
-        ("", None),
-    ],
-)
-def test_names_of_tg_263(name: str, standard: str | None) -> None:
-    assert standard_name(name) == standard
 
 
 def test_a_structure_is_found_by_its_own_name_or_by_the_standard_one(tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from plausible.core import Catalogue
-from plausible.dose.structure_names import standard_name
+from plausible.core import Catalogue, standard_name
 
 BODY = "body"
 """The structure that stands for all of the body that no other structure takes."""
@@ -112,13 +111,17 @@ HEAD_AND_NECK: tuple[PlanGoal, ...] = (
 
 def fit_names(goals: Sequence[PlanGoal], structures: Sequence[str]) -> tuple[PlanGoal, ...]:
     """Goals of the structures that are there, under the names they have there; "LeftParotid" is "Parotid_L"."""
-    own = {standard_name(name): name for name in structures}
+    own = {_standard(name): name for name in structures}
     found = [
-        goal if goal.structure == BODY else replace(goal, structure=own[standard_name(goal.structure)])
+        goal if goal.structure == BODY else replace(goal, structure=own[_standard(goal.structure)])
         for goal in goals
-        if goal.structure == BODY or standard_name(goal.structure) in own
+        if goal.structure == BODY or _standard(goal.structure) in own
     ]
     return tuple(found)
+
+
+def _standard(name: str) -> str:
+    return standard_name(name) or name
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,6 @@ from plausible.io.dicom.case import DicomCase, check_belong, read_case
 from plausible.io.dicom.contour_checks import check_contours
 from plausible.io.dicom.datasets import file_names_kept
 from plausible.io.dicom.folder import DicomFolder, sort_folder
-from plausible.io.dicom.roi_names import standard_name
 from plausible.io.dicom.rtdose import RtDose, open_rtdose, read_rtdose
 from plausible.io.dicom.rtstruct import SkippedRoi, StructureSet, read_rtstruct
 from plausible.io.dicom.seg import SegImage, read_seg
@@ -38,7 +37,6 @@ __all__ = [
     "read_series",
     "sort_folder",
     "source_of",
-    "standard_name",
     "write_parametric_map",
     "write_rtdose",
     "write_rtstruct",

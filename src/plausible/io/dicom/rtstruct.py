@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plausible.core import Contours, InvalidInput, Loop, Problem
+from plausible.core import Contours, InvalidInput, Loop, Problem, standard_name
 from plausible.io.dicom.datasets import (
     LPS_TO_RAS,
     caution,
@@ -24,7 +24,7 @@ from plausible.io.dicom.datasets import (
     tolerant,
 )
 from plausible.io.dicom.objects import STRUCTURES, frame_of_reference, referenced_images
-from plausible.io.dicom.roi_names import standard_name, unique_names
+from plausible.io.dicom.roi_names import unique_names
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 FEWEST_POINTS = 3
