@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from diversity_data import GRID, finished, pooled_ids, predict, read_pool, roles, stores, write_design, write_pool_toml
 from diversity_judge import Arm, alone, arms, columns_of, compared, verdict_on
-from diversity_table import figure, markdown
+from diversity_table import markdown
 
 from plausible.core import Study
 from plausible.diversity import POOL_SCORES, Pool, early_stopping, extrapolate, score_curve, scored
@@ -28,6 +28,7 @@ from plausible.diversity.pool_scores import agreement
 from plausible.io import read_study
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
+from plausible.report.page import svg_file
 
 STEPS = ("predict", "measure", "judge", "curves")
 FLAGGED_SHARE = 0.25
@@ -71,7 +72,7 @@ def _measure(study: Study, data: Path, out: Path, test: Sequence[str], *, seed: 
     parts = pooled_parts({case.subject: case.parts for case in found.cases})
     counted = [part.counts for part in parts if isinstance(part.counts, ErrorPairs)]
     if counted:
-        write_text(out / "fort_plane.svg", figure(str(plane_chart(fort_plane(counted[0])))))
+        write_text(out / "fort_plane.svg", svg_file(plane_chart(fort_plane(counted[0]))))
     members = write_design(out / "design.csv", out)
     if len({GRID.fullmatch(name)["fold"] for name in stores(out) if GRID.fullmatch(name)}) < 2:  # type: ignore[index]
         print("components: fewer than two folds are trained, nothing to take apart yet")
@@ -146,7 +147,7 @@ def _curves(pools: dict[str, Pool], out: Path, *, seed: int) -> None:
         stops += [{"members_of": name, "flag_below": flag_below, **one.to_dict()} for one in stopped]
         plain = {s: scored(pool, pool.equal(groups["plain"]), s) for s in POOL_SCORES.names}
         chart = curves_chart(curves, {"plain ensemble": (len(groups["plain"]), plain)})
-        write_text(out / f"curves_{name}.svg", figure(str(chart)))
+        write_text(out / f"curves_{name}.svg", svg_file(chart))
     write_table(out / "curves.csv", tuple(rows[0]), rows)
     write_table(out / "sequential.csv", tuple(stops[0]), stops)
 

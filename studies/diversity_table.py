@@ -3,9 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-STYLE = "svg{color:#333;background:#fff}text{font:11.5px sans-serif;fill:#444}.grid{stroke:#ddd}"
-"""What a page's style sheet says of figures, for files that stand alone."""
-
 COLUMNS = {
     "dice": ("Dice", 1, 4),
     "negative_log_likelihood": ("NLL", 1, 4),
@@ -65,9 +62,3 @@ def change(told: Mapping[str, float] | None, factor: int, digits: int) -> str:
     value, low, high = (told[key] * factor for key in ("value", "low", "high"))
     star = "**" if low > 0 or high < 0 else ""
     return f"{star}{value:+.{digits}f}{star} ({low:+.{digits}f} to {high:+.{digits}f})"
-
-
-def figure(picture: str) -> str:
-    """Return a chart of a page as an SVG file of its own, which viewers can show."""
-    start, inside = picture.split(">", 1)
-    return f'{start} xmlns="http://www.w3.org/2000/svg"><style>{STYLE}</style>{inside}\n'

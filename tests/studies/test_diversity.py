@@ -1,13 +1,12 @@
 """The pieces of the study on diversity, on a made-up pool."""
 
 import json
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from diversity_data import GRID, stores, write_pool_toml
 from diversity_judge import Arm, alone, arms, columns_of, compared, conformal_volume, verdict_on
-from diversity_table import figure, markdown
+from diversity_table import markdown
 
 from plausible.diversity import Pool
 from plausible.io.study_toml import read_study_toml
@@ -98,9 +97,3 @@ def test_a_copy_of_a_member_goes_by_its_name(tmp_path):
     assert [list(one) for one in stores(tmp_path).values()] == [["deep_0", "deep_1"], ["deep_0", "ncl_0_1"]]
     write_pool_toml(tmp_path / "pool.toml", tmp_path, ["deep_0", "deep_1", "ncl_0_1"])
     assert list(read_study_toml(tmp_path / "pool.toml").members) == ["deep_0", "deep_1", "ncl_0_1"]
-
-
-def test_a_figure_is_a_file_of_its_own():
-    root = ElementTree.fromstring(figure('<svg viewBox="0 0 4 3"><title>a</title></svg>'))
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"  # without the namespace a browser shows the source instead
-    assert [child.tag.rsplit("}", 1)[1] for child in root] == ["style", "title"]

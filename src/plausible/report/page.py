@@ -41,6 +41,13 @@ def render(kind: str, panels: Panels[View], view: View, *, scripts: tuple[str, .
     )
 
 
+def svg_file(picture: Markup) -> str:
+    """Return a figure of a page as the text of a file of its own, with the page's style, that any viewer shows."""
+    start, inside = str(picture).split(">", 1)
+    style = f"{_package_text('style.css')}svg{{background:var(--card)}}"
+    return f'{start} xmlns="http://www.w3.org/2000/svg"><style><![CDATA[{style}]]></style>{inside}\n'
+
+
 def script_json(value: Mapping[str, Any]) -> Markup:
     """JSON that can stand inside a script element, whatever text it holds."""
     written = json.dumps(value, separators=(",", ":"), allow_nan=False)

@@ -21,6 +21,7 @@ from plausible.io import hash_files, write_failures, write_rows
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rater_datasets import Marks, RaterCase, RaterDataset
 from plausible.io.rows import write_table
+from plausible.report.page import svg_file
 from plausible.report.raters import RatersReport, rater_charts, raters_page
 from plausible.runs.evaluation import row_from_dict
 from plausible.runs.layout import FAILURES, SCORES, made_before, make_folder
@@ -296,7 +297,7 @@ def _write(
         return
     report = RatersReport(dataset.name, compared.lines, compared.alone, compared.failures, KINDS, ALL, made)
     for name, picture in rater_charts(report):
-        write_text(output / f"{name}.svg", str(picture))
+        write_text(output / f"{name}.svg", svg_file(picture))
     write_text(output / PAGE, raters_page(report))
 
 

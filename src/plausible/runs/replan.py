@@ -29,6 +29,7 @@ from plausible.dose.plan import (
 from plausible.io import hash_files, write_failures
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
+from plausible.report.page import svg_file
 from plausible.report.replan import LoopLine, LoopReport, loop_chart, loop_page
 from plausible.runs.layout import FAILURES, made_before, make_folder
 from plausible.runs.replan_case import OnPlan, loop_case
@@ -223,5 +224,5 @@ def _write(
                                  "provenance": made})  # fmt: skip
     if found.lines:
         report = LoopReport(name, found.lines, matrices, found.failures, CAVEATS, made)
-        write_text(output / CHART, str(loop_chart(report)))
+        write_text(output / CHART, svg_file(loop_chart(report)))
         write_text(output / PAGE, loop_page(report))

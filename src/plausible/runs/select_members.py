@@ -38,6 +38,7 @@ from plausible.diversity.enough import EXTRAPOLATED
 from plausible.io import hash_files, write_failures
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
+from plausible.report.page import svg_file
 from plausible.report.selection_chart import curves_chart
 from plausible.runs.evaluate import referenced
 from plausible.runs.layout import FAILURES, make_folder
@@ -241,7 +242,7 @@ def _write(study: Study, found: SelectionFound, settings: SelectSettings, output
     write_failures(output / FAILURES, [("select", problem) for problem in found.failures])
     marks = {one.selection.rule: (len(one.selection.members), one.test) for one in found.judged}
     marks["baseline"] = (len(found.baseline), found.baseline_test)
-    write_text(output / CHART, str(curves_chart(found.curves, marks)))
+    write_text(output / CHART, svg_file(curves_chart(found.curves, marks)))
 
 
 def _curve_rows(curves: Sequence[ScoreCurve]) -> Iterator[dict[str, Any]]:

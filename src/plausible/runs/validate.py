@@ -20,6 +20,7 @@ from plausible.core import Case, InvalidInput, Problem, content_key, provenance
 from plausible.io import hash_files
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
+from plausible.report.page import svg_file
 from plausible.report.validation import ValidationReport, charts, validation_page
 from plausible.runs.layout import made_before, make_folder
 from plausible.runs.validation_case import CaseValues, case_values
@@ -190,7 +191,7 @@ def write_results(study: ValidationStudy, lines: Sequence[Line], failures: Seque
         if old.stem not in drawn:
             old.unlink()
     for name, picture in drawn.items():
-        write_text(output / PLOTS / f"{name}.svg", str(picture))
+        write_text(output / PLOTS / f"{name}.svg", svg_file(picture))
     if lines:
         write_text(output / PAGE, validation_page(report))
 
