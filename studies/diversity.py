@@ -74,7 +74,8 @@ def _measure(study: Study, data: Path, out: Path, test: Sequence[str], *, seed: 
     if counted:
         write_text(out / "fort_plane.svg", svg_file(plane_chart(fort_plane(counted[0]))))
     members = write_design(out / "design.csv", out)
-    if len({GRID.fullmatch(name)["fold"] for name in stores(out) if GRID.fullmatch(name)}) < 2:  # type: ignore[index]
+    cells = [cell for name in stores(out) if (cell := GRID.fullmatch(name))]
+    if len({cell["fold"] for cell in cells}) < 2:
         print("components: fewer than two folds are trained, nothing to take apart yet")
         return
     write_pool_toml(out / "grid.toml", out, members)

@@ -12,6 +12,7 @@ from plausible.diversity import (
     SELECTION_RULES,
     AcceptanceRule,
     Pool,
+    PoolCase,
     Verdict,
     accept,
     evidence_of,
@@ -116,7 +117,7 @@ def columns_of(pool: Pool, arm: Arm) -> dict[str, np.ndarray]:
     return found
 
 
-def _calibration(case, weights: np.ndarray) -> float:  # noqa: ANN001
+def _calibration(case: PoolCase, weights: np.ndarray) -> float:
     """ECE of 15 bins on the case's voxel set, of the most probable class."""
     p = case.mean(weights)
     right = p.argmax(axis=0) == case.truth[0, 0]

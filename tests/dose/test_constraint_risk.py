@@ -110,3 +110,19 @@ def test_order_of_members_does_not_matter():
 def test_settings_refuse_limits_that_cross():
     with pytest.raises(ValueError, match="below fail_from"):
         RiskSettings(pass_up_to=0.5, fail_from=0.5)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "n_undefined", "verdict"),
+    [(0, 20, 0, "pass"), (0, 20, 1, "pass"), (0, 20, 2, "undecided"), (0, 1, 19, "undecided"), (20, 20, 1, "fail"),
+     (20, 20, 2, "undecided"), (10, 20, 0, "undecided"), (0, 0, 20, "cannot_tell")],
+)  # fmt: skip
+def test_members_whose_metric_is_undefined_may_lie_on_either_side(k, n, n_undefined, verdict):
+    values = np.array([46.0] * k + [44.0] * (n - k) + [math.nan] * n_undefined)
+    assert constraint_risk(values, cord()).verdict == verdict
+
+
+def test_an_undefined_value_breaks_no_limit_and_keeps_none():
+    assert cord().violation(46.0) is True
+    assert cord().violation(44.0) is False
+    assert cord().violation(math.nan) is None

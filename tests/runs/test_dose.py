@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from plausible.core import InvalidInput
+from plausible.io import write_image
 from plausible.report.dose_model import CaseDose
 from plausible.runs.calibration import read_calibration, write_calibration
 from plausible.runs.dose_calibration import DoseCalibrateSettings, calibrate_doses, calibrated_case
@@ -232,3 +233,24 @@ def test_a_patient_of_the_calibration_keeps_what_is_there(judged, files, tmp_pat
     done = run("dose", *line(files, out, "--dose-calibration", tmp_path / "cal.json"), code=4)
     assert "E402" in done.stderr
     assert (out / "phantom" / "dose.json").read_bytes() == before
+
+
+def test_what_reading_the_dose_warned_of_stays_with_the_case(files, tmp_path):
+    """A dose in cGy is not changed; the warning is in dose.json and on the page, also when the case is kept."""
+    shutil.copytree(files.folder, tmp_path / "own", dirs_exist_ok=True)
+    own, out = PhantomFiles(tmp_path / "own"), tmp_path / "out"
+    phantom = dose_phantom(n_members=N, seed=2)
+    write_image(own.doses / "phantom.nii.gz", phantom.dose.dose_gy * 100, phantom.dose.geometry)
+    for _ in range(2):
+        run("dose", *line(own, out))
+        found = read_dose_result(out / "phantom")
+        assert found is not None
+        assert any("maximum of" in text for text in found.warnings)
+
+
+def test_two_doses_of_one_case_are_refused(files, tmp_path):
+    shutil.copytree(files.folder, tmp_path / "own", dirs_exist_ok=True)
+    own = PhantomFiles(tmp_path / "own")
+    shutil.copyfile(own.doses / "phantom.nii.gz", own.doses / "phantom_0000.nii.gz")
+    done = run("dose", *line(own, tmp_path / "out"), code=4)
+    assert "two doses of one case" in done.stderr

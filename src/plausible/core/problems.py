@@ -4,6 +4,7 @@ Every problem has a code, says what was found and what was expected, and the one
 The table `PROBLEMS` is the source of the documentation's page on errors.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -154,6 +155,20 @@ class ProblemWarning(UserWarning):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         super().__init__(str(problem))
+
+
+@contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Add our warnings inside the block to a list instead of showing them; all others go where they would go."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ProblemWarning)
+        try:
+            yield
+        finally:
+            others = [one for one in caught if not isinstance(one.message, ProblemWarning)]
+            problems += [one.message.problem for one in caught if isinstance(one.message, ProblemWarning)]
+    for one in others:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 @contextmanager

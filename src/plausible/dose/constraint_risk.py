@@ -86,6 +86,7 @@ def constraint_risk(
     A constraint is passed if P(violation) is at most 5 % and failed from 95 % on, by the point estimate k / n: with few
     members no interval ends there, and a constraint that all of five members meet by 20 Gy is no open question.
     Whether n suffices for the verdict stands beside it (`sure`); `RiskSettings.strict` makes such verdicts undecided.
+    Members whose metric is undefined could be on either side: where they decide, the constraint is undecided.
 
     Args:
         values: in the unit of the constraint's metric; NaN where it is undefined.
@@ -99,7 +100,7 @@ def constraint_risk(
     if constraint.acceptable is not None:
         beyond = int(np.count_nonzero(constraint.violated_by(defined, acceptable=True)))
     low, high = BINOMIAL_INTERVALS[chosen.interval].function(k, n, chosen.interval_level) if n else (np.nan, np.nan)
-    verdict, sure = _verdict(k / n, low, high, chosen) if n else ("cannot_tell", False)
+    verdict, sure = _verdict(k, n, len(values) - n, (low, high), chosen) if n else ("cannot_tell", False)
     return ConstraintRisk(
         k=k,
         n=n,
@@ -113,14 +114,23 @@ def constraint_risk(
     )
 
 
-def _verdict(probability: float, low: float, high: float, chosen: RiskSettings) -> tuple[State, bool]:
-    if probability <= chosen.pass_up_to:
-        word, sure = "pass", high <= chosen.pass_up_to
-    elif probability >= chosen.fail_from:
-        word, sure = "fail", low >= chosen.fail_from
-    else:
-        return "undecided", low > chosen.pass_up_to and high < chosen.fail_from
-    return ("undecided" if chosen.strict and not sure else word), sure  # type: ignore[return-value]
+def _verdict(
+    k: int, n: int, n_undefined: int, interval: tuple[float, float], chosen: RiskSettings
+) -> tuple[State, bool]:
+    """Verdict of k violations in n members, and whether the whole interval agrees."""
+    every = n + n_undefined
+    words = {_word(share, chosen) for share in (k / n, k / every, (k + n_undefined) / every)}
+    word: State = words.pop() if len(words) == 1 else "undecided"
+    low, high = interval
+    agrees = {"pass": high <= chosen.pass_up_to, "fail": low >= chosen.fail_from}
+    sure = agrees.get(word, low > chosen.pass_up_to and high < chosen.fail_from)
+    return ("undecided" if chosen.strict and not sure else word), sure
+
+
+def _word(share: float, chosen: RiskSettings) -> State:
+    if share <= chosen.pass_up_to:
+        return "pass"
+    return "fail" if share >= chosen.fail_from else "undecided"
 
 
 BinomialInterval = Callable[[int, int, float], tuple[float, float]]

@@ -50,6 +50,10 @@ class Constraint:
         """The metric, ready to be read of a DVH."""
         return parse_metric(self.metric, prescription_gy=self.prescription_gy)
 
+    def violation(self, value: float) -> bool | None:
+        """Whether one value breaks the limit; None if it is undefined."""
+        return bool(self.violated_by(np.array([value]))[0]) if np.isfinite(value) else None
+
     def violated_by(self, values: Float[np.ndarray, "m"], *, acceptable: bool = False) -> Bool[np.ndarray, "m"]:
         """Whether each value breaks the limit, or that of the acceptable variation. An undefined value breaks none."""
         limit = self.acceptable if acceptable and self.acceptable is not None else self.limit

@@ -22,18 +22,15 @@ def find_doses(folder: Path) -> dict[str, Path]:
     """Dose of each subject, by the name of its file (without a channel suffix _0000) or of its folder of RTDOSE files.
 
     Raises:
-        InvalidInput: E632, the folder is not there, or holds no dose.
+        InvalidInput: E632, the folder is not there, holds no dose, or two of one subject.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*")) if folder.is_dir() else []:
-        if path.name.startswith("."):
-            continue
-        if path.name.endswith(ENDINGS):
-            found[stem(path).removesuffix("_0000")] = path
-        elif path.name.endswith(DICOM_ENDINGS):
-            found[path.stem] = path
-        elif path.is_dir() and _dicoms(path):
-            found[path.name] = path
+        subject = _subject_of(path)
+        if subject and subject in found:
+            raise _two_doses(subject, found[subject], path)
+        if subject:
+            found[subject] = path
     if not found:
         raise InvalidInput(
             Problem(
@@ -45,6 +42,30 @@ def find_doses(folder: Path) -> dict[str, Path]:
             )
         )
     return found
+
+
+def _subject_of(path: Path) -> str:
+    """Whose dose a file or folder is; empty if it is none."""
+    if path.name.startswith("."):
+        return ""
+    if path.name.endswith(ENDINGS):
+        return stem(path).removesuffix("_0000")
+    if path.name.endswith(DICOM_ENDINGS):
+        return path.stem
+    return path.name if path.is_dir() and _dicoms(path) else ""
+
+
+def _two_doses(subject: str, one: Path, other: Path) -> InvalidInput:
+    return InvalidInput(
+        Problem(
+            code="E632",
+            subject=subject,
+            file=other.name,
+            found=f"two doses of one case: {one.name} and {other.name}",
+            expected="one dose per case",
+            fix="move the one that is not meant out of the folder",
+        )
+    )
 
 
 def dose_files(path: Path) -> list[Path]:

@@ -112,7 +112,7 @@ def constraints(view: CohortView) -> Content:
     if not every:
         return None
     waiting = constraint_lines(every)
-    turned = [one for one in every if not one.nominal_violates and one.probability > PASS_UP_TO]
+    turned = [one for one in every if one.nominal_violates is False and one.probability > PASS_UP_TO]
     return {
         "n_all": len(every),
         "n_cases": len({one.subject for one in every}),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plausible.core import INTENDED_USE, SCHEMA_VERSION
+from plausible.core import INTENDED_USE, SCHEMA_VERSION, DoseKind
 from plausible.report.model import DoseState, MapFile, Quantity
 
 
@@ -66,11 +66,11 @@ class ConstraintDose:
     k_acceptable: int | None
     n_undefined: int
     nominal: Quantity
-    nominal_violates: bool
+    nominal_violates: bool | None  # None where the metric is undefined
     close: bool  # the limit lies inside the metric's 90 % interval
     at_dose_gy: Quantity  # where the limit lies in the figure of the DVH; a share is undefined for a mean dose
     at_share: Quantity
-    reference_violates: Mapping[str, bool] = field(default_factory=dict)
+    reference_violates: Mapping[str, bool | None] = field(default_factory=dict)
     calibrated_pass: bool | None = None  # passes by the calibrated rule
     missed_at_most: float | None = None  # share of patients in whom it may pass although it is violated
 
@@ -143,7 +143,7 @@ class CaseDose:
     constraint_note: str
     not_there: tuple[str, ...]  # structures of the constraint file that the case does not have
     maximum_gy: Quantity
-    dose_kind: str
+    dose_kind: DoseKind
     dose_shape: tuple[int, int, int]
     dose_spacing_mm: tuple[float, float, float]
     interpolation: str

@@ -199,7 +199,7 @@ class ConstraintLine:
     verdict: DoseState
     sure: bool
     nominal: Quantity
-    nominal_violates: bool
+    nominal_violates: bool | None
     close: bool  # the limit lies inside the metric's 90 % interval
     probability: Quantity
     low: Quantity

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plausible.core import Case, Dose, Problem, ScalarMap, Study, provenance, sha256_of
-from plausible.core.problems import ProblemWarning
+from plausible.core.problems import ProblemWarning, collecting
 from plausible.dose import SHIPPED, ConstraintSet, parse_constraints, shipped_constraints
 from plausible.io import hash_files, write_scalar_map
 from plausible.io.atomic import write_text
@@ -148,17 +148,20 @@ def _judge(
     )
     if not overwrite and made_before(folder / DOSE_JSON, made.key) and _maps_there(folder):
         return False
-    dose = read_dose(source, subject=case.subject)
+    odd = list[Problem]()
+    with collecting(odd):
+        dose = read_dose(source, subject=case.subject)
     members = case.members()
     check_overlap(dose, members.geometry, subject=case.subject, file=source.name)
     found = assess_dose(members, dose, plan.constraints, settings, raters=case.raters())
-    for name, share in found.outside.items():
-        warnings.warn(ProblemWarning(_beyond(case.subject, name, share)), stacklevel=2)
+    odd += [_beyond(case.subject, name, share) for name, share in found.outside.items()]
+    for problem in odd:  # for this run's list; in dose.json they stay
+        warnings.warn(ProblemWarning(problem), stacklevel=2)
     (folder / CASE_PAGE).unlink(missing_ok=True)
     (folder / DOSE_JSON).unlink(missing_ok=True)
     told_made = made.to_dict()
     listed = [_write_map(folder, one, told_made) for one in found.maps]
-    report = _report(case, dose, found, plan, settings, listed, told_made)
+    report = _report(case, dose, found, plan, settings, listed, told_made, odd)
     write_text(folder / DOSE_JSON, to_json(calibrated_case(report, calibrations) if calibrations else report))
     return True
 
@@ -171,6 +174,7 @@ def _report(
     settings: DoseSettings,
     maps: Sequence[MapFile],
     made: Mapping[str, Any],
+    odd: Sequence[Problem],
 ) -> CaseDose:
     raters = case.raters()
     members = case.members()
@@ -191,7 +195,7 @@ def _report(
         maps=tuple(maps),
         provenance=made,
         methods=methods(found, settings),
-        warnings=tuple(_warnings(found, len(members))),
+        warnings=(*(f"{one.title}: {one.found}." for one in odd), *_few(len(members))),
     )
 
 
@@ -209,14 +213,13 @@ def methods(found: DoseFound, settings: DoseSettings) -> str:
     )
 
 
-def _warnings(found: DoseFound, n_members: int) -> list[str]:
-    said = [f"{name}: {100 * share:.2g} % lie beyond the dose grid." for name, share in found.outside.items()]
-    if n_members < 20:
-        said.append(
-            f"Only {n_members} member{'s' if n_members != 1 else ''}: a probability of violation is known roughly "
-            "(plausible draw makes more members of soft ones)."
-        )
-    return said
+def _few(n_members: int) -> tuple[str, ...]:
+    if n_members >= 20:
+        return ()
+    return (
+        f"Only {n_members} member{'s' if n_members != 1 else ''}: a probability of violation is known roughly "
+        "(plausible draw makes more members of soft ones).",
+    )
 
 
 def _write_map(folder: Path, scalar_map: ScalarMap, made: Mapping[str, Any]) -> MapFile:

@@ -28,6 +28,7 @@ from plausible.calibrate import (
 from plausible.core import InvalidInput, Problem, Score, provenance
 from plausible.report.dose_model import CaseDose, ConstraintDose, DvhCurves, MetricDose, StructureDose
 from plausible.runs.calibration import Calibrations
+from plausible.runs.dose_record import NOTHING
 from plausible.runs.layout import told
 
 DOSE_CALIBRATION_JSON = "dose_calibration.json"
@@ -94,7 +95,7 @@ def calibrate_doses(cases: Sequence[CaseDose], settings: DoseCalibrateSettings, 
     if first and not records:
         raise first
     made = provenance(
-        f"dose --calibrate {told(asdict(settings))}",
+        f"calibrate-dose {told(asdict(settings))}",
         settings=asdict(settings),
         inputs={case.subject: str(case.provenance.get("key", "")) for case in cases},
     )
@@ -216,16 +217,17 @@ def _band(
 
 
 def curve_of(case: CaseDose, structure: StructureDose, *, doses_gy: Float64[np.ndarray, "d"], rater: str) -> DvhCurve:
-    """Curves of one structure on a grid of doses; NaN where there is no reference or the structure is empty."""
+    """Curves of one structure on a grid of doses; NaN where there is none, or part of it lies beyond the dose grid."""
     curves = structure.curves
     assert curves is not None
     reference = curves.reference.get(rater)
     undefined = np.full(len(doses_gy), np.nan)
+    whole = structure.outside_share <= NOTHING
     return DvhCurve(
         subject=case.subject,
         structure=structure.name,
         doses_gy=doses_gy,
-        predicted=_read(curves, curves.nominal, doses_gy),
+        predicted=_read(curves, curves.nominal, doses_gy) if whole else undefined,
         spread=_read(curves, curves.sd, doses_gy),
         reference=undefined if reference is None else _read(curves, reference, doses_gy),
         dose_range_gy=(0.0, case.maximum_gy if case.maximum_gy is not None else math.inf),
@@ -297,9 +299,12 @@ def _decided(
 
 def _banded(case: CaseDose, structure: StructureDose, calibrations: Calibrations) -> DvhCurves | None:
     record, curves = calibrations.of(DvhBand, structure.name), structure.curves
-    if record is None or curves is None or not (_is_known(curves.nominal[0]) and _is_known(curves.sd[0])):
+    if record is None or curves is None:
         return curves
-    band = record.apply(curve_of(case, structure, doses_gy=np.array(record.doses_gy), rater=""))
+    curve = curve_of(case, structure, doses_gy=np.array(record.doses_gy), rater="")
+    if not (_is_known(curve.predicted[0]) and _is_known(curve.spread[0])):
+        return curves
+    band = record.apply(curve)
     low = np.interp(curves.dose_gy, band.doses_gy, band.low, right=0.0)
     high = np.interp(curves.dose_gy, band.doses_gy, band.high)
     return replace(

@@ -25,7 +25,7 @@ from plausible.dose import (
 )
 from plausible.dose.sensitivity import MEAN_DOSE
 from plausible.report.dose_model import StructureDose
-from plausible.runs.dose_record import structure_dose
+from plausible.runs.dose_record import NOTHING, structure_dose
 from plausible.runs.dose_settings import DoseSettings
 
 DOSE_MAP, AWARE_MAP = "planned_dose", "dose_aware_uncertainty"
@@ -214,7 +214,7 @@ def _maps(
 
 def _outside(dvhs: Mapping[str, MemberDvhs]) -> dict[str, float]:
     shares = {name: _share(one) for name, one in dvhs.items()}
-    return {name: share for name, share in shares.items() if share > 1e-4}
+    return {name: share for name, share in shares.items() if share > NOTHING}
 
 
 def _share(one: MemberDvhs) -> float:

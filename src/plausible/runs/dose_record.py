@@ -25,6 +25,9 @@ from plausible.dose.sensitivity import MEAN_DOSE
 from plausible.report.dose_model import ConstraintDose, DvhCurves, MetricDose, NtcpDose, Review, StructureDose
 from plausible.runs.dose_settings import DoseSettings
 
+NOTHING = 1e-4
+"""Share of a structure beyond the dose grid that counts as none; beyond it a curve is not known."""
+
 
 def structure_dose(
     dvhs: MemberDvhs,
@@ -107,7 +110,7 @@ def _constraint(one: Constraint, dvhs: MemberDvhs, raters: MemberDvhs | None, se
     metric = one.dose_metric
     risk = constraint_risk(dvhs.values(metric), one, settings=settings.risk)
     nominal = dvhs.nominal_value(metric)
-    theirs = one.violated_by(raters.values(metric)) if raters else ()
+    theirs = [one.violation(value) for value in raters.values(metric)] if raters else []
     at_dose, at_share = _place(metric, one.limit, dvhs.nominal)
     low, high = metric_spread(dvhs.values(metric)).interval_90
     return ConstraintDose(
@@ -131,11 +134,11 @@ def _constraint(one: Constraint, dvhs: MemberDvhs, raters: MemberDvhs | None, se
         k_acceptable=risk.k_acceptable,
         n_undefined=risk.n_undefined,
         nominal=nominal,
-        nominal_violates=bool(one.violated_by(np.array([nominal]))[0]),
+        nominal_violates=one.violation(nominal),
         close=low <= one.limit <= high,
         at_dose_gy=at_dose,
         at_share=at_share,
-        reference_violates=dict(zip(raters.member_ids, map(bool, theirs), strict=True)) if raters else {},
+        reference_violates=dict(zip(raters.member_ids, theirs, strict=True)) if raters else {},
     )
 
 
@@ -182,7 +185,7 @@ def _curves(dvhs: MemberDvhs, raters: MemberDvhs | None) -> DvhCurves:
     there = [
         (rater, dvh)
         for rater, dvh in zip(raters.member_ids, raters.dvhs, strict=True)
-        if dvh.total_volume_ml > 0
+        if dvh.total_volume_ml > 0 and dvh.outside_ml <= NOTHING * dvh.total_volume_ml
     ] if raters else []  # fmt: skip
     return DvhCurves(
         dose_gy=_short(found.dose_gy),

@@ -40,7 +40,7 @@ class DoseSettings:
         if not 0 < self.risk_level < 1:
             raise ValueError(f"risk_level must lie between 0 and 1, got {self.risk_level}")
         if self.dose_metrics != DEFAULT_METRICS:
-            self.metrics  # noqa: B018 - refuses what is no metric before any case is read
+            _ = self.metrics  # refuses what is no metric before any case is read
 
     @property
     def metrics(self) -> tuple["DoseMetric", ...]:

@@ -158,5 +158,5 @@ def _inside(value: float, low: float, high: float) -> str:
     return _yes(low <= value <= high) if math.isfinite(low) and math.isfinite(value) else ""
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _yes(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"

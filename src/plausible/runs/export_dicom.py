@@ -13,6 +13,7 @@ from plausible.io.dicom.write_rtdose import write_rtdose
 from plausible.io.dicom.write_rtstruct import write_rtstruct
 from plausible.io.dicom.write_seg import write_seg
 from plausible.runs.dose_case import DOSE_MAP
+from plausible.runs.dose_tables import read_dose_result
 from plausible.runs.export_case import ResultOfCase
 from plausible.runs.export_contours import Holes, contours_of, doubts
 
@@ -109,12 +110,14 @@ def rtdose(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSett
                 fix="plausible dose makes it; --to parametric-map writes any map",
             )
         )
+    judged = read_dose_result(case.folder)
+    kind = judged.dose_kind if judged else "physical"
     files = []
     for one in doses:
         for frame, values in zip(one.frames, one.values, strict=True):
             path = folder / "rtdose" / f"{file_name(one.name, frame)}.dcm"
-            dose = Dose(np.ascontiguousarray(values), one.geometry)
-            write_rtdose(path, dose, source, comment=f"{one.name} {frame}".strip())
+            dose = Dose(np.ascontiguousarray(values), one.geometry, kind)
+            write_rtdose(path, dose, source, comment=f"{file_name(one.name, frame)}, 0 where it is not known")
             files.append(path)
     return Written(tuple(files), {})
 

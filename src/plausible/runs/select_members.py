@@ -142,8 +142,10 @@ def _read(
         try:
             raters = case.raters()
             assert raters is not None, f"{case.subject} was chosen for its reference"
-            sizes = {"margin_mm": settings.margin_mm, "max_voxels": settings.max_voxels}
-            cases.append(pool_case(case.members(), raters, seed=seed, **sizes))  # type: ignore[arg-type]
+            found = pool_case(
+                case.members(), raters, seed=seed, margin_mm=settings.margin_mm, max_voxels=settings.max_voxels
+            )
+            cases.append(found)
         except InvalidInput as error:
             failures.append(located(error.problem, subject=case.subject))
             result = error.problem.code

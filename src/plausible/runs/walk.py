@@ -1,13 +1,11 @@
 """Walk over the cases of a study: one that cannot be done is written down and stops nobody."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from plausible.core import Case, InvalidInput, Problem, Study
-from plausible.core.problems import ProblemWarning, located
+from plausible.core.problems import collecting, located
 from plausible.io.atomic import remove_leftovers
 from plausible.runs.layout import clear_failure, make_folder, write_failure
 
@@ -61,8 +59,9 @@ def walk_cases(
     remove_leftovers(output)
     done, kept, failures, warned = list[str](), list[str](), list[Problem](), list[Problem]()
     for number, case in enumerate(study, start=1):
+        told = list[Problem]()
         try:
-            with _collecting(warned, case.subject):
+            with collecting(told):
                 made = run(case)
             (done if made else kept).append(case.subject)
             clear_failure(output / case.subject, stage)
@@ -72,24 +71,10 @@ def walk_cases(
             failures.append(problem)
             write_failure(output / case.subject, stage, problem)
             result = problem.code
+        warned += [located(problem, subject=case.subject) for problem in told]
         if on_case:
             on_case(case.subject, number, len(study), result)
     return Walked(tuple(done), tuple(kept), tuple(failures), tuple(warned))
-
-
-@contextmanager
-def _collecting(problems: list[Problem], subject: str) -> Iterator[None]:
-    """Collect our warnings, with the subject they are about; all others go where they would go."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ProblemWarning)
-        try:
-            yield
-        finally:
-            others = [one for one in caught if not isinstance(one.message, ProblemWarning)]
-            ours = [one.message.problem for one in caught if isinstance(one.message, ProblemWarning)]
-            problems += [located(problem, subject=subject) for problem in ours]
-    for one in others:
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _problem(error: InvalidInput | MemoryError | OSError) -> Problem:

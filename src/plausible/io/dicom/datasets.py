@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,11 +38,19 @@ def pydicom() -> ModuleType:
     Raises:
         UnfitEnvironment: E901 without the extra `dicom`.
     """
+    return required("pydicom")
+
+
+def required(package: str) -> ModuleType:
+    """Import a package of the extra `dicom`.
+
+    Raises:
+        UnfitEnvironment: E901, it is not there.
+    """
     try:
-        import pydicom as imported
+        return import_module(package)
     except ImportError as error:
-        raise missing_extra("pydicom", extra="dicom") from error
-    return imported  # type: ignore[no-any-return, unused-ignore]
+        raise missing_extra(package, extra="dicom") from error
 
 
 @contextmanager

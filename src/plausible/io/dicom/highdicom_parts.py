@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 import plausible
-from plausible.core import missing_extra
+from plausible.io.dicom.datasets import required
 from plausible.io.dicom.modules import MANUFACTURER
 from plausible.io.dicom.uids import new_uid
 
@@ -21,11 +21,7 @@ def highdicom() -> ModuleType:
     Raises:
         UnfitEnvironment: E901 without the extra `dicom`.
     """
-    try:
-        import highdicom as imported
-    except ImportError as error:
-        raise missing_extra("highdicom", extra="dicom") from error
-    return imported  # type: ignore[no-any-return, unused-ignore]
+    return required("highdicom")
 
 
 def identification(*, number: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from plausible.io.dicom.roi_names import unique_names
 from plausible.io.dicom.series import SeriesImage
 
 SegKind = Literal["binary", "fractional", "labelmap"]
+KINDS: Mapping[str, SegKind] = {"BINARY": "binary", "FRACTIONAL": "fractional"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +83,6 @@ def read_seg(path: Path, *, image: SeriesImage | None = None) -> SegImage:
         _check_is_seg(path)
         seg = highdicom().seg.segread(path)
         _check_belongs(path, seg, image)
-        kind: SegKind = {"BINARY": "binary", "FRACTIONAL": "fractional"}.get(str(seg.SegmentationType), "labelmap")  # type: ignore[assignment]
         written = {
             int(number): text(seg.get_segment_description(number), "SegmentLabel") for number in seg.segment_numbers
         }
@@ -90,7 +90,7 @@ def read_seg(path: Path, *, image: SeriesImage | None = None) -> SegImage:
         placed = {name: _placed(path, seg, number, image) for number, name in named.items()}
         geometry = next(iter(placed.values()))[1]
         return SegImage(
-            kind=kind,
+            kind=KINDS.get(str(seg.SegmentationType), "labelmap"),
             fractions={name: values for name, (values, _) in placed.items()},
             numbers={name: number for number, name in named.items()},
             geometry=geometry,
