@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from plausible.core import Classes, Dose, Geometry, MemberInfo, Members
+from plausible.core import Classes, Dose, Geometry, MemberInfo, Members, collect
 from plausible.dose import class_log_odds, mask_dvh, member_dvhs, parse_metric, soft_dvh
+from plausible.measure import VoxelStatistics, mean_probability
 
 SHAPE, SPACING = (31, 33, 17), np.array([1.5, 1.5, 2.5])
 AFFINE = np.diag([*SPACING, 1.0])
@@ -188,3 +189,27 @@ def test_kept_curves_are_small_and_memory_does_not_grow_with_members():
     (few, kinks), (many, _) = peak(2), peak(8)
     assert kinks < 100 * 40 + 10  # a kink a centigray over at most 40 Gy
     assert many - few < 8 * 2 * 2 * 8 * kinks  # the curves of six more members, two numbers a kink
+
+
+def test_masks_lie_in_the_box_of_all_members_and_the_segmentation():
+    labels = np.zeros((2, *SHAPE), np.uint8)
+    labels[0, 10:13, 9:12, 4:6] = 1
+    labels[1, 14:17, 9:12, 4:8] = 1
+    found = member_dvhs(Members.from_labels(labels, geometry=GEOMETRY, classes=ORGANS), dose())
+    assert found["cord"].box == (slice(10, 17), slice(9, 12), slice(4, 8))
+    for mask, one in zip(found["cord"].masks(), labels, strict=True):
+        np.testing.assert_array_equal(mask, one[found["cord"].box] == 1)
+    assert found["parotid"].segmentation.size == 0
+    assert found["parotid"].dvhs[0].total_volume_ml == 0
+
+
+def test_the_segmentation_is_that_of_assess_even_where_classes_tie():
+    """Members on a coarse scale have many ties between classes; both verbs must decide them alike."""
+    rng = np.random.default_rng(5)
+    counts = rng.multinomial(20, [1 / 3] * 3, size=(5, *SHAPE))
+    arrays = [np.moveaxis(one / 20, -1, 0).astype(np.float32) for one in counts]
+    members = Members.from_arrays(arrays, geometry=GEOMETRY, classes=ORGANS)
+    whole = ORGANS.masks(mean_probability(collect(members, VoxelStatistics)[VoxelStatistics]))
+    for number, one in enumerate(member_dvhs(members, dose()).values()):
+        np.testing.assert_array_equal(one.segmentation, whole[number][one.box])
+        assert one.segmentation.sum() == whole[number].sum()

@@ -7,7 +7,7 @@ import pytest
 
 from plausible.core import Classes, Dose, Geometry, MemberInfo, Members
 from plausible.dose import parse_constraints, shipped_constraints
-from plausible.runs.dose_case import assess_dose, structure_masks
+from plausible.runs.dose_case import assess_dose
 from plausible.runs.dose_settings import DoseSettings
 
 SHAPE = (20, 24, 16)
@@ -111,6 +111,15 @@ def test_first_order_sd_is_near_the_sd_of_the_members():
         assert mean.review.sd == pytest.approx(mean.sd, rel=0.1)
 
 
+def test_percentages_have_one_interval_in_the_file_and_in_the_rows():
+    asked = DoseSettings(dose_metrics=("V12Gy[%]",))
+    found = assess_dose(members((0, 1, -2)), dose(RAMP), CONSTRAINTS, asked)
+    metric = next(m for m in found.structures[0].metrics if m.metric == "V12Gy[%]")
+    (row,) = [r for r in found.rows if (r.structure, r.measure, r.region) == ("Cord", "dose_metric_width", "V12Gy[%]")]
+    assert row.value == pytest.approx(metric.interval_90[1] - metric.interval_90[0])
+    assert metric.interval_90[1] <= 100
+
+
 def test_the_review_slice_is_where_members_differ_counted_in_the_image():
     """The ball of the parotid begins above the image's first slice; members differ in slice 6 only."""
     values = [labels(0) for _ in range(4)]
@@ -120,16 +129,6 @@ def test_the_review_slice_is_where_members_differ_counted_in_the_image():
     parotid = assess_dose(varied, dose(RAMP), CONSTRAINTS, METRICS).structures[1]
     assert parotid.review_slice == 6
     assert next(m for m in parotid.metrics if m.metric == "Mean[Gy]").review.share == pytest.approx(1.0)
-
-
-def test_masks_come_back_in_their_box():
-    found = structure_masks(members((0, 3)))
-    assert set(found) == {"Cord", "Left parotid"}
-    for name, value in (("Cord", 1), ("Left parotid", 2)):
-        for mask, shift in zip(found[name].members, (0, 3), strict=True):
-            whole = np.zeros(SHAPE, bool)
-            whole[found[name].box] = mask
-            assert np.array_equal(whole, labels(shift) == value)
 
 
 def test_a_metric_in_percent_of_a_prescription():

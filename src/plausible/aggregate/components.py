@@ -5,16 +5,15 @@ lesions there are.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer
 from scipy import ndimage
 
+from plausible.core import Box
+
 CONNECTIVITIES = (6, 18, 26)
 """Neighbours of a voxel that belong to one component with it: by faces, edges too, corners too."""
-
-Box: TypeAlias = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

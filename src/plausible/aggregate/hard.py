@@ -1,15 +1,13 @@
 """The hard decision of one segmentation at every voxel, in few bytes: labels, or one bit per overlapping region."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float64, Integer, UInt8, UInt64
 
-from plausible.core import Classes, Member
+from plausible.core import Box, Classes, Member
 from plausible.measure.layout import Order, channels, memory_order
 
-Box: TypeAlias = tuple[slice, slice, slice]
 WORD = 8
 """Regions per word."""
 

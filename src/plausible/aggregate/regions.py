@@ -16,8 +16,8 @@ import edt
 import numpy as np
 from jaxtyping import Bool, Float32, UInt64
 
-from plausible.aggregate.components import Box, check_connectivity, connected_components
-from plausible.core import Catalogue, Classes, Geometry, ScalarMap
+from plausible.aggregate.components import check_connectivity, connected_components
+from plausible.core import Box, Catalogue, Classes, Geometry, ScalarMap
 from plausible.measure import VoteCounts
 
 BOUNDARY_MM = 4.0
@@ -160,7 +160,7 @@ def lesion(masks: CaseMasks, *, connectivity: int) -> Iterator[Region]:
         found = connected_components(mask[around], connectivity=connectivity)
         for number, box in enumerate(found.boxes, start=1):
             yield Region(
-                lesion_name(number, connectivity), structure, _shifted(box, around), found.labels[box] == number
+                lesion_name(number, connectivity), structure, shifted(box, around), found.labels[box] == number
             )
 
 
@@ -203,7 +203,7 @@ def _cropped(name: str, structure: str, mask: Bool[np.ndarray, "i j k"]) -> Regi
     return Region(name, structure, box, mask[box])
 
 
-def _shifted(box: Box, around: Box) -> Box:
+def shifted(box: Box, around: Box) -> Box:
     """A box within a box, as a box of the image."""
     i, j, k = (slice(a.start + b.start, a.start + b.stop) for a, b in zip(around, box, strict=True))
     return i, j, k

@@ -15,9 +15,9 @@ import math
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from plausible.aggregate.components import Box
 from plausible.aggregate.reductions import RATIO, REDUCTIONS
 from plausible.aggregate.spatial import RegionMap
+from plausible.core import Box
 
 EDGE_PER_MM = 0.025
 """Slope that is an edge, as a share of the largest possible value per mm: 0.2 of a 2-D Sobel filter on 1 mm pixels."""

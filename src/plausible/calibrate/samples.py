@@ -32,13 +32,11 @@ from jaxtyping import Bool, Float, Float32, Integer
 from scipy.special import logit
 
 from plausible.calibrate.counts import check_comparable
-from plausible.core import Members, slabs
+from plausible.core import Box, Members, slabs
 from plausible.measure import PROBABILITY_FLOOR, default_slab_voxels
 
 FLOOR = 0.001
 """Voxels that no member gives this probability are left out."""
-
-Box = tuple[slice, slice, slice]
 
 
 def reach_grid(*, largest: float = 1000.0, first: float = 0.05, ratio: float = 1.05) -> Float[np.ndarray, " g"]:

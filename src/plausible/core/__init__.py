@@ -6,7 +6,7 @@ from plausible.core.classes import Classes
 from plausible.core.collect import Accumulates, Collected, Statistic, collect, join, slabs, walk
 from plausible.core.contours import Contours, Loop, LoopKind
 from plausible.core.dose import Dose, DoseKind
-from plausible.core.geometry import Geometry
+from plausible.core.geometry import Box, Geometry
 from plausible.core.maps import LabelMap, ScalarMap
 from plausible.core.members import (
     ArraySource,
@@ -37,6 +37,7 @@ __all__ = [
     "SCORE_COLUMNS",
     "Accumulates",
     "ArraySource",
+    "Box",
     "Case",
     "Catalogue",
     "Classes",

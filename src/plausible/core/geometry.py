@@ -4,10 +4,14 @@ Axes are NIfTI's voxel axes `i j k`; the affine maps them to world coordinates i
 """
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from plausible.core.problems import InvalidInput, Problem
+
+Box: TypeAlias = tuple[slice, slice, slice]
+"""Part of a grid: voxels along i, j, k."""
 
 TOLERANCE_MM = 1e-2
 """Corners of two grids may differ by this much (mm): headers store float32, tools round on the way."""
@@ -69,6 +73,13 @@ class Geometry:
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, axis] * start
         return Geometry((shape[0], shape[1], shape[2]), affine)
+
+    def cut(self, box: Box) -> "Geometry":
+        """Return the grid of the voxels in a box."""
+        found = self
+        for axis, side in enumerate(box):
+            found = found.slab(side.start, side.stop, axis=axis)
+        return found
 
     def corner_distance_mm(self, other: "Geometry") -> float:
         """Largest distance in mm between the same corner of two grids of one shape."""

@@ -5,25 +5,27 @@ label maps are taken by their voxels. The curves are kept on equidistant doses, 
 exact ends, so that memory does not grow with the size of a structure.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, UInt8
 
-from plausible.core import Classes, Dose, Geometry, Member, Members
+from plausible.aggregate.regions import box_around, shifted
+from plausible.core import Box, Classes, Dose, Member, Members, slabs
 from plausible.dose.dvh import Dvh, on_doses
 from plausible.dose.interpolation import DoseField, Interpolation
 from plausible.dose.metric_text import DoseMetric, parse_metric
 from plausible.dose.soft import class_log_odds, field_dvh
+from plausible.dose.spread import MetricSpread, metric_spread
 from plausible.dose.structure import voxels_dvh
+from plausible.measure import VoxelStatistics, default_slab_voxels, mean_probability
 
 STEP_GY = 0.01
 """Curves of members are kept at every multiple of this dose."""
 MARGIN = 12
 """Voxels around a structure's box: a cubic spline has forgotten a border by then (to one in ten million)."""
-SLAB_BYTES = 64e6
-"""How much of a member is read at a time while boxes are looked for, where it can be read in slabs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +37,22 @@ class MemberDvhs:
         member_ids: in the members' order.
         dvhs: one per member; empty ones where a member lacks the structure.
         nominal: DVH of the segmentation of the mean probability. It is not the mean of the DVHs.
+        box: smallest box of the image around the structure in any member and in the segmentation.
+        bits: voxels of each member in that box, one bit each; `masks` reads them.
+        segmentation: voxels of the segmentation there.
     """
 
     structure: str
     member_ids: tuple[str, ...]
     dvhs: tuple[Dvh, ...]
     nominal: Dvh
+    box: Box
+    bits: tuple[UInt8[np.ndarray, " n"], ...]
+    segmentation: Bool[np.ndarray, "i j k"]
+
+    def masks(self) -> Iterator[Bool[np.ndarray, "i j k"]]:
+        """Yield the voxels of each member in the box."""
+        return (_unpacked(one, self.segmentation.shape) for one in self.bits)
 
     def values(self, metric: DoseMetric | str) -> Float64[np.ndarray, " m"]:
         """Values of a metric, one per member; NaN where it is undefined."""
@@ -51,8 +63,9 @@ class MemberDvhs:
         """Value of a metric for the segmentation of the mean probability."""
         return (parse_metric(metric) if isinstance(metric, str) else metric).value(self.nominal)
 
-
-Box = tuple[slice, slice, slice]
+    def spread(self, metric: DoseMetric) -> MetricSpread:
+        """Distribution of a metric over the members."""
+        return metric_spread(self.values(metric), upper=metric.upper)
 
 
 def member_dvhs(members: Members, dose: Dose, *, interpolation: Interpolation = "linear") -> dict[str, MemberDvhs]:
@@ -65,38 +78,32 @@ def member_dvhs(members: Members, dose: Dose, *, interpolation: Interpolation = 
         raise ValueError("no members: a DVH needs at least one")
     field = DoseField.of(dose, interpolation=interpolation)
     boxes = structure_boxes(members)
-    around = _around([box for box in boxes.values() if box is not None], members.geometry)
-    found: dict[str, list[Dvh]] = {structure: [] for structure in boxes}
-    mean, hard = np.zeros(0, np.float32), False
-    for n, member in enumerate(_read(members, around)):
+    around = _around([box for box in boxes.values() if box is not None])
+    found: dict[str, list[_Found]] = {structure: [] for structure in boxes}
+    statistics: VoxelStatistics | None = None
+    hard = False
+    for member in _read(members, around):
         hard |= member.hard
-        mean = member.probabilities.copy() if n == 0 else mean
-        mean += (member.probabilities - mean) / np.float32(n + 1)
-        for structure, dvh in _dvhs(member, boxes, around, field):
-            found[structure].append(dvh)
-    nominal = Member(mean, _part(members.geometry, around), members.classes, members.infos[0], hard)
-    middle = dict(_dvhs(nominal, boxes, around, field))
+        statistics = VoxelStatistics.of(member) if statistics is None else statistics.add(member)
+        for structure, one in _structures(member, boxes, around, field):
+            found[structure].append(one)
+    assert statistics is not None
+    mean = mean_probability(statistics)
+    nominal = Member(mean, members.geometry.cut(around), members.classes, members.infos[0], hard)
     ids = tuple(info.id for info in members.infos)
-    return {name: MemberDvhs(name, ids, tuple(dvhs), middle[name]) for name, dvhs in found.items()}
+    return {
+        structure: _together(structure, ids, found[structure], one, boxes[structure] or around)
+        for structure, one in _structures(nominal, boxes, around, field)
+    }
 
 
 def structure_boxes(members: Members) -> dict[str, Box | None]:
     """Smallest box around each structure in any member, with a margin; None if no member has it."""
-    structures, length = members.classes.structures, members.geometry.shape[members.slab_axis]
-    present = [[np.zeros(n, bool) for n in members.geometry.shape] for _ in structures]
-    for start, stop in _slabs(members, length):
+    present = [[np.zeros(n, bool) for n in members.geometry.shape] for _ in members.classes.structures]
+    for start, stop in slabs(members, slab_voxels=default_slab_voxels(members)):
         for member in members.slab(start, stop):
             _note(present, members.classes, member.probabilities, start, members.slab_axis)
-    return {name: _box(axes) for name, axes in zip(structures, present, strict=True)}
-
-
-def _slabs(members: Members, length: int) -> Iterator[tuple[int, int]]:
-    thickness = length
-    if members.sliceable:
-        layer = 4 * len(members.classes.names) * members.geometry.n_voxels / length
-        thickness = max(1, int(SLAB_BYTES / layer))
-    for start in range(0, length, thickness):
-        yield start, min(start + thickness, length)
+    return {name: _box(axes) for name, axes in zip(members.classes.structures, present, strict=True)}
 
 
 def _note(present: list[list[np.ndarray]], classes: Classes, probabilities: np.ndarray, start: int, axis: int) -> None:
@@ -118,7 +125,7 @@ def _box(axes: list[np.ndarray]) -> Box | None:
     return i, j, k
 
 
-def _around(boxes: list[Box], geometry: Geometry) -> Box:
+def _around(boxes: list[Box]) -> Box:
     """Box around all boxes; the first voxel if there are none."""
     if not boxes:
         return slice(0, 1), slice(0, 1), slice(0, 1)
@@ -126,31 +133,66 @@ def _around(boxes: list[Box], geometry: Geometry) -> Box:
     return i, j, k
 
 
-def _part(geometry: Geometry, box: Box) -> Geometry:
-    for axis, side in enumerate(box):
-        geometry = geometry.slab(side.start, side.stop, axis=axis)
-    return geometry
-
-
 def _read(members: Members, around: Box) -> Iterator[Member]:
     """Part of every member in a box, one in memory at a time."""
-    axis, geometry = members.slab_axis, _part(members.geometry, around)
+    axis, geometry = members.slab_axis, members.geometry.cut(around)
     within = tuple(slice(None) if n == axis else side for n, side in enumerate(around))
     for member in members.slab(around[axis].start, around[axis].stop):
         yield replace(member, probabilities=member.probabilities[(slice(None), *within)], geometry=geometry)
 
 
-def _dvhs(member: Member, boxes: dict[str, Box | None], around: Box, field: DoseField) -> Iterator[tuple[str, Dvh]]:
-    """DVH of every structure of a member."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """One structure of one member: its DVH, and its voxels in the structure's box, one bit each."""
+
+    dvh: Dvh
+    bits: UInt8[np.ndarray, " n"]
+    shape: tuple[int, ...]
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "i j k"]:
+        """Its voxels."""
+        return _unpacked(self.bits, self.shape)
+
+
+def _structures(
+    member: Member, boxes: dict[str, Box | None], around: Box, field: DoseField
+) -> Iterator[tuple[str, _Found]]:
     classes = member.classes
+    every = classes.masks(member.probabilities)
     for number, (structure, box) in enumerate(boxes.items()):
-        inner = box or around
-        inside = tuple(slice(s.start - a.start, s.stop - a.start) for s, a in zip(inner, around, strict=True))
-        part, geometry = member.probabilities[(slice(None), *inside)], _part(member.geometry, inside)  # type: ignore[arg-type]
+        inside = _within(box or around, around)
+        geometry, mask = member.geometry.cut(inside), every[number][inside]
         if member.hard:
-            voxels = np.argwhere(classes.masks(part)[number])
-            dvh = on_doses(voxels_dvh(voxels, field, geometry=geometry), step_gy=STEP_GY)
+            dvh = on_doses(voxels_dvh(np.argwhere(mask), field, geometry=geometry), step_gy=STEP_GY)
         else:
+            part = member.probabilities[(slice(None), *inside)]
             odds = class_log_odds(part, classes.channel(structure), exclusive=classes.exclusive)
             dvh = field_dvh(odds, field, geometry=geometry, step_gy=STEP_GY)
-        yield structure, dvh
+        yield structure, _Found(dvh, np.packbits(mask), mask.shape)
+
+
+def _unpacked(bits: UInt8[np.ndarray, " n"], shape: tuple[int, ...]) -> Bool[np.ndarray, "i j k"]:
+    return np.unpackbits(bits, count=math.prod(shape)).reshape(shape).astype(bool)
+
+
+def _within(box: Box, around: Box) -> Box:
+    """A box of the image as a box of the part around it."""
+    i, j, k = (slice(one.start - whole.start, one.stop - whole.start) for one, whole in zip(box, around, strict=True))
+    return i, j, k
+
+
+def _together(structure: str, ids: tuple[str, ...], members: list[_Found], nominal: _Found, box: Box) -> MemberDvhs:
+    union = nominal.mask
+    for one in members:
+        union |= one.mask
+    inner = box_around(union)
+    return MemberDvhs(
+        structure=structure,
+        member_ids=ids,
+        dvhs=tuple(one.dvh for one in members),
+        nominal=nominal.dvh,
+        box=shifted(inner, box),
+        bits=tuple(np.packbits(one.mask[inner]) for one in members),
+        segmentation=nominal.mask[inner].copy(),
+    )

@@ -68,6 +68,12 @@ class DoseMetric:
     unit: str
     prescription_gy: float | None = None
 
+    @property
+    def upper(self) -> float:
+        """Largest possible value: 100 for a share of the volume in percent, else none."""
+        of_volume = self.unit == "%" and self.setting in ("dose_gy", "dose_percent")
+        return 100.0 if of_volume else math.inf
+
     def value(self, dvh: Dvh) -> float:
         """Value for a DVH; NaN if it is undefined."""
         settings = {self.setting: self.number} if self.setting else {}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64, Int64, UInt16
 
-from plausible.aggregate.hard import Box, HardMap, in_order, is_one_hot
-from plausible.core import Classes, Geometry, Member, Members, slabs
+from plausible.aggregate.hard import HardMap, in_order, is_one_hot
+from plausible.core import Box, Classes, Geometry, Member, Members, slabs
 from plausible.evaluate.calibration import ProbabilityScores, ReliabilityBins, probability_scores, questions
 from plausible.evaluate.overlap import Overlap
 from plausible.measure import PROBABILITY_FLOOR

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from plausible.aggregate.hard import Box, HardMap
-from plausible.core import Geometry
+from plausible.aggregate.hard import HardMap
+from plausible.core import Box, Geometry
 from plausible.evaluate.case_counts import Truth
 from plausible.evaluate.case_walk import in_order
 from plausible.evaluate.surface import (

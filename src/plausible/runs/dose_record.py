@@ -17,7 +17,6 @@ from plausible.dose import (
     dvh_bands,
     expected_ntcp,
     geud_text,
-    metric_spread,
     relative_curves,
     slice_review,
 )
@@ -78,9 +77,7 @@ def _review(metric: str, sensitivity: DoseSensitivity | None, offset: int) -> Re
 
 
 def _metric(metric: DoseMetric, dvhs: MemberDvhs, raters: MemberDvhs | None, review: Review | None) -> MetricDose:
-    values = dvhs.values(metric)
-    of_volume = metric.unit == "%" and metric.setting in ("dose_gy", "dose_percent")
-    spread = metric_spread(values, upper=100.0 if of_volume else math.inf)
+    values, spread = dvhs.values(metric), dvhs.spread(metric)
     reading = metric.read(dvhs.nominal)
     reference = dict(zip(raters.member_ids, map(float, raters.values(metric)), strict=True)) if raters else {}
     low, high = spread.interval_90
@@ -112,7 +109,7 @@ def _constraint(one: Constraint, dvhs: MemberDvhs, raters: MemberDvhs | None, se
     nominal = dvhs.nominal_value(metric)
     theirs = [one.violation(value) for value in raters.values(metric)] if raters else []
     at_dose, at_share = _place(metric, one.limit, dvhs.nominal)
-    low, high = metric_spread(dvhs.values(metric)).interval_90
+    low, high = dvhs.spread(metric).interval_90
     return ConstraintDose(
         metric=metric.text,
         unit=metric.unit,
