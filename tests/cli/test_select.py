@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from plausible.core import MemberInfo
+from plausible.diversity import pool_case
 from plausible.io import read_study
 from plausible.io.store import write_member, write_members_json
+from plausible.runs import select_members
 from tests.cli.program import contents, run, told
 from tests.diversity.pools import AFFINE, CLASSES, case_of, truth
 
@@ -73,6 +75,13 @@ def test_told_cases_are_kept_apart_and_json_says_it_all(pool, tmp_path):
     assert found["rules"][0]["verdict"]["lines"][0]["condition"] == "members"
 
 
+def test_an_undefined_number_is_null_on_the_screen_and_in_the_file(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr("plausible.runs.select_members.scored", lambda *asked: float("nan"))
+    found = told(*line(pool, tmp_path / "out"), "--members", 2)
+    assert found["rules"][0]["test"]["silent_failure_rate"] is None
+    assert json.loads((tmp_path / "out" / "selection.json").read_text("utf-8"))["rules"] == found["rules"]
+
+
 def test_all_members_can_be_the_baseline_and_nothing_may_be_accepted(pool, tmp_path):
     said = run(*line(pool, tmp_path / "out"), "--members", 4, "--baseline", "all", "--rule", "random_members").stdout
     assert "UNDECIDED" in said
@@ -119,3 +128,17 @@ def test_a_damaged_case_is_written_down_and_the_others_go_on(pool, tmp_path):
     assert "s03" not in {*found["selection_cases"], *found["test_cases"]}
     assert "E305" in (tmp_path / "out" / "failures.csv").read_text("utf-8")
     assert np.isfinite(found["baseline"]["test"]["brier_score"])
+
+
+def test_a_case_that_cannot_be_read_stops_nobody(pool, tmp_path, monkeypatch):
+    def reading(members, raters, **settings):
+        if members.subject == "s07":
+            raise PermissionError(13, "denied", "member_0/s07.zarr.zip")
+        return pool_case(members, raters, **settings)
+
+    monkeypatch.setattr(select_members, "pool_case", reading)
+    failed = run(*line(pool, tmp_path / "out"), "--members", 2, "--rule", "greedy", code=3)
+    assert "E305" in failed.stderr
+    assert "s07" in failed.stderr
+    result = json.loads((tmp_path / "out" / "selection.json").read_text("utf-8"))
+    assert len(result["selection_cases"]) + len(result["test_cases"]) == 19

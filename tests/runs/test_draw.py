@@ -1,6 +1,7 @@
 """Draws of saved soft predictions: what is drawn from, what is kept, what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,3 +101,11 @@ def test_a_store_with_other_members_is_refused(soft):
         drawn(study, soft, samples=2)
     with pytest.raises(ValueError, match="at least 1"):
         drawn(study, soft, samples=0)
+
+
+def test_a_case_whose_file_went_away_stops_nobody(soft):
+    study = read_study(soft.members)
+    Path(next(iter(study.case("case_b").files.values()))).unlink()
+    done = drawn(study, soft)
+    assert [(p.code, p.subject) for p in done.failures] == [("E305", "case_b")]
+    assert done.written == (("case_a", 3), ("case_c", 3))

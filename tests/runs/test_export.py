@@ -15,8 +15,9 @@ from plausible.core import Classes, Geometry, ScalarMap
 from plausible.dose import rasterise
 from plausible.io.dicom import read_rtdose, read_rtstruct, read_series
 from plausible.io.nifti import read_nifti, write_scalar_map
-from plausible.runs import pages
-from plausible.runs.export import TARGETS
+from plausible.runs import export, pages
+from plausible.runs.export import TARGETS, export_cases
+from plausible.runs.export_case import ResultOfCase, read_result
 from tests.cli.program import run, told
 from tests.io.dicom.checkers import errors_of, private_elements, program
 from tests.io.dicom.sources import BIRTH, NAME, NUMBER, write_ct
@@ -270,6 +271,22 @@ def test_what_is_missing_or_misspelt_is_said(patient, tmp_path) -> None:
     (tmp_path / "u.json").write_text("{}")
     line = patient.line(tmp_path, "seg", more=("--deidentify", "--uid-map", tmp_path / "u.json"))
     assert "E625" in run(*line, code=4).stderr
+
+
+@pytest.mark.parametrize(("error", "code"), [(PermissionError(13, "denied"), "E305"), (MemoryError(), "E902")])
+def test_a_case_that_cannot_be_read_stops_nobody(patient, tmp_path, monkeypatch, error, code) -> None:
+    shutil.copytree(patient.out / CASE, tmp_path / "out" / "another")
+    shutil.copytree(patient.out / CASE, tmp_path / "out" / CASE)
+
+    def reading(folder: Path, *, calibrated: bool) -> ResultOfCase:
+        if folder.name == "another":
+            raise error
+        return read_result(folder, calibrated=calibrated)
+
+    monkeypatch.setattr(export, "read_result", reading)
+    done = export_cases(dict.fromkeys(("another", CASE)), tmp_path / "out", tmp_path / "o", to=("nifti",))
+    assert [(p.code, p.subject) for p in done.failures] == [(code, "another")]
+    assert list(done.done) == [CASE]
 
 
 def test_dry_run_writes_nothing(patient, tmp_path) -> None:

@@ -1,6 +1,7 @@
 """The closed loop over a study: noise on a surface, records, what is kept after a kill, what is refused."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -235,6 +236,34 @@ def test_a_case_without_what_it_needs_is_listed(folder):
     assert [p.code for p in replan_study(bare, folder / "b", replan=told_here()).failures] == ["E652"]
 
 
+def test_an_unreadable_case_stops_nobody(folder):
+    for name in ("labels/{}.nii.gz", "images/{}_0000.nii.gz"):
+        shutil.copy(folder / name.format("case"), folder / name.format("another"))
+    study = study_of(folder)
+    (folder / "images" / "another_0000.nii.gz").unlink()
+    found = replan_study(study, folder / "out", replan=told_here(noise=NoiseSettings(noise_mm=3.0, draws=1)))
+    assert [(p.code, p.subject) for p in found.failures] == [("E305", "another")]
+    assert found.done == ("case",)
+
+
+def test_what_one_case_lacks_is_its_own_failure(folder):
+    for name in ("labels/{}.nii.gz", "images/{}_0000.nii.gz"):
+        shutil.copy(folder / name.format("case"), folder / name.format("another"))
+    save(folder / "labels" / "another.nii.gz", TARGET.astype(np.uint8))  # no cord
+    asked = ReplanSettings(dose_mm=6.0, metric=("cord:Mean[Gy]",))
+    told = told_here(settings=asked, noise=NoiseSettings(noise_mm=3.0, draws=1))
+    found = replan_study(study_of(folder), folder / "out", replan=told)
+    assert [(p.code, p.subject) for p in found.failures] == [("E653", "another")]
+    assert found.done == ("case",)
+
+
+def test_of_several_references_one_must_be_chosen(folder):
+    references = {name: folder / "labels" for name in "ab"}
+    study = read_study(folder / "labels", images=folder / "images", references=references)
+    (problem,) = replan_study(study, folder / "out", replan=told_here()).failures
+    assert (problem.code, problem.found) == ("E654", "several references: a, b")
+
+
 def test_goals_from_a_file(tmp_path):
     path = tmp_path / "goals.toml"
     path.write_text('[[goal]]\nstructure = "PTV"\nobjective = "target_dose"\ndose_gy = 50\nweight = 10\n')
@@ -263,7 +292,7 @@ def test_settings_are_checked(tmp_path):
     with pytest.raises(InvalidInput, match="E108"):
         checked(tmp_path / "nowhere")
     assert ReplanSettings(metric=("a:Mean",)).asked(GOALS, ["a"])[0].metric.text == "Mean[Gy]"
-    with pytest.raises(ValueError, match="no structure b"):
+    with pytest.raises(InvalidInput, match="E653"):
         ReplanSettings(metric=("b:Mean",)).asked(GOALS, ["a"])
     assert FixedStructures(tmp_path).read("nobody") == ({}, None)
     assert Classes.exclusive_of({"background": 0}).structures == ()

@@ -75,9 +75,9 @@ def _show_cases(study: Study, output: Path, ensemble: str, *, as_json: bool) -> 
 def _show(done: Drawn, ensemble: str, output: Path, *, as_json: bool) -> None:
     written, kept = sum(n for _, n in done.written), sum(n for _, n in done.kept)
     if as_json:
-        failures = [problem.to_dict() for problem in done.failures]
-        say_json({"ensemble": ensemble, "written": written, "kept": kept, "failures": failures})
+        failures, warned = ([one.to_dict() for one in problems] for problems in (done.failures, done.warnings))
+        say_json({"ensemble": ensemble, "written": written, "kept": kept, "failures": failures, "problems": warned})
         return
-    warn(*done.failures)
+    warn(*done.failures, *done.warnings)
     say(f"{ensemble}: {written} masks drawn, {kept} kept from before, {len(done.failures)} cases failed")
     say(f"next: plausible assess -i {output} -o OUT --images IMAGES")

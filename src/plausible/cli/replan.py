@@ -63,7 +63,7 @@ def replan(
             return
         with case_progress("replan", quiet=quiet) as progress:
             done = replan_study(study, output, replan=told, fixed=fixed, on_plan=progress)
-        warn(*done.failures)
+        warn(*done.failures, *done.warnings)
         _show(done, output, as_json=as_json)
         finish(failures=len(done.failures), done=len(done.done) + len(done.kept))
 

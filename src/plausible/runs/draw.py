@@ -4,31 +4,28 @@ The unit of work is one draw of one case, written whole or not at all under a ke
 killed is run again and draws what is missing.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 import plausible
-from plausible.core import Case, InvalidInput, Member, MemberInfo, Members, Problem, Study, content_key
-from plausible.core.problems import located
+from plausible.core import Case, Member, MemberInfo, Members, Problem, Study, content_key
 from plausible.io import hash_files, is_stored, store_path, write_member, write_members_json
 from plausible.io.atomic import remove_leftovers
 from plausible.io.store import StoredAs, refuse_other_members
+from plausible.runs.walk import OnCase, attempted
 from plausible.sample.copula import METHOD, CopulaSettings, draw_members
-
-OnCase = Callable[[str, int, int, str], None]
-"""Called after each case with its name, its number (from 1), the number of cases, and how it went."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What a run did: draws written and kept per case, and the problems of cases that could not be drawn from."""
+    """What a run did: draws written and kept per case, why cases could not be drawn from, and what was warned of."""
 
     written: tuple[tuple[str, int], ...]
     kept: tuple[tuple[str, int], ...]
     failures: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
 
 
 def draw_study(
@@ -64,21 +61,23 @@ def draw_study(
     remove_leftovers(store)
     ensemble = describe(samples, settings)
     write_members_json(store, infos, classes=study.classes, ensemble=ensemble, copula=told(settings), of=study.ensemble)
-    written, kept, failures = [], [], list[Problem]()
-    for number, case in enumerate(study, start=1):
-        try:
-            new = draw_case(
-                case, store, samples=samples, seed=seed, settings=settings, stored_as=stored_as, overwrite=overwrite
-            )
-            written.append((case.subject, new))
-            kept.append((case.subject, samples - new))
-            result = "ok" if new else "kept"
-        except InvalidInput as error:
-            failures.append(located(error.problem, subject=case.subject))
-            result = error.problem.code
-        if on_case:
-            on_case(case.subject, number, len(study), result)
-    return Drawn(tuple(written), tuple(kept), tuple(failures))
+    written, kept = list[tuple[str, int]](), list[tuple[str, int]]()
+    failures, warned = list[Problem](), list[Problem]()
+
+    def once(case: Case) -> int:
+        return draw_case(
+            case, store, samples=samples, seed=seed, settings=settings, stored_as=stored_as, overwrite=overwrite
+        )
+
+    cases = {case.subject: case for case in study}
+    for one in attempted(cases, once, on_case=on_case, said=lambda new: "ok" if new else "kept"):
+        warned += one.warnings
+        if one.failure:
+            failures.append(one.failure)
+        if one.found is not None:
+            written.append((one.subject, one.found))
+            kept.append((one.subject, samples - one.found))
+    return Drawn(tuple(written), tuple(kept), tuple(failures), tuple(warned))
 
 
 def draw_case(

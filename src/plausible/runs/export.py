@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from plausible.core import InvalidInput, Problem, provenance
-from plausible.core.problems import locating
 from plausible.io import hash_file
 from plausible.io.atomic import write_json
 from plausible.io.dicom.series import read_series
@@ -25,7 +24,7 @@ from plausible.runs import export_nifti
 from plausible.runs.export_case import ResultOfCase, read_result
 from plausible.runs.export_dicom import DICOM_TARGETS, ExportSettings, Written
 from plausible.runs.layout import CASE_JSON, case_folders, make_folder
-from plausible.runs.walk import OnCase
+from plausible.runs.walk import OnCase, attempted
 
 EXPORT_JSON = "export.json"
 BIDS, NIFTI = "bids", "nifti"
@@ -79,22 +78,21 @@ def export_cases(
     _check(to, list(cases))
     make_folder(output)
     done, failures, warned = dict[str, tuple[str, ...]](), list[Problem](), list[Problem]()
-    for number, (subject, series) in enumerate(cases.items(), start=1):
-        try:
-            with locating(subject=subject):
-                case = read_result(results / subject, calibrated=chosen.calibrated)
-                source = _source(series, output, series_uid) if set(to) & set(DICOM_TARGETS) else None
-                if source and chosen.deidentify:
-                    source = deidentified(source, known, pseudonym=subject)
-                found = _export(case, source, output, to, chosen)
-            warned += found.warnings
-            done[subject] = tuple(path.relative_to(output).as_posix() for path in found.files)
-            result = "ok"
-        except InvalidInput as error:
-            failures.append(error.problem)
-            result = error.problem.code
-        if on_case:
-            on_case(subject, number, len(cases), result)
+
+    def once(subject: str) -> Written:
+        case = read_result(results / subject, calibrated=chosen.calibrated)
+        source = _source(cases[subject], output, series_uid) if set(to) & set(DICOM_TARGETS) else None
+        if source and chosen.deidentify:
+            source = deidentified(source, known, pseudonym=subject)
+        return _export(case, source, output, to, chosen)
+
+    for one in attempted({subject: subject for subject in cases}, once, on_case=on_case):
+        warned += one.warnings
+        if one.failure:
+            failures.append(one.failure)
+        if one.found:
+            warned += one.found.warnings
+            done[one.subject] = tuple(path.relative_to(output).as_posix() for path in one.found.files)
     return Exported(done, tuple(failures), tuple(warned))
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from plausible.core import Case, Geometry, InvalidInput, Problem, Study, provenance
-from plausible.core.problems import located
 from plausible.dose.plan import (
     HEAD_AND_NECK,
     BeamSettings,
@@ -38,7 +37,7 @@ from plausible.runs.replan_fixed import BODY_MASK, FixedStructures
 from plausible.runs.replan_patient import Patient, Size, size_of
 from plausible.runs.replan_record import loop_record, matrices_of, plain
 from plausible.runs.replan_settings import ReplanSettings
-from plausible.runs.walk import OnCase
+from plausible.runs.walk import OnCase, attempted
 
 CASE = RESULT = "replan.json"
 TABLE, PAGE, CHART, PLANS = "replan.csv", "replan.html", "closed_loop.svg", "replan"
@@ -69,12 +68,13 @@ class Replan:
 
 @dataclass(frozen=True, slots=True)
 class Replanned:
-    """What a run did: a line per case and metric, and what could not be done."""
+    """What a run did: a line per case and metric, what could not be done, and what was warned of."""
 
     lines: tuple[LoopLine, ...]
     done: tuple[str, ...]
     kept: tuple[str, ...]
     failures: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
 
 
 def replan_study(
@@ -101,21 +101,24 @@ def replan_study(
     """
     told = replan or Replan()
     make_folder(output)
-    lines, done, kept, failures = list[LoopLine](), list[str](), list[str](), list[Problem]()
+    lines, done, kept = list[LoopLine](), list[str](), list[str]()
+    failures, warned = list[Problem](), list[Problem]()
     matrices: dict[str, tuple[PlanMatrix, ...]] = {}
-    for number, case in enumerate(study, start=1):
-        try:
-            record, was_there = replan_case(case, output / case.subject, replan=told, fixed=fixed, on_plan=on_plan)
-            (kept if was_there else done).append(case.subject)
-            matrices[case.subject] = matrices_of(record)
-            lines += [_line(case.subject, one) for one in matrices[case.subject]]
-            result = "kept" if was_there else "ok"
-        except InvalidInput as error:
-            failures.append(located(error.problem, subject=case.subject))
-            result = error.problem.code
-        if on_case:
-            on_case(case.subject, number, len(study), result)
-    found = Replanned(tuple(lines), tuple(done), tuple(kept), tuple(failures))
+
+    def once(case: Case) -> tuple[tuple[PlanMatrix, ...], bool]:
+        record, was_there = replan_case(case, output / case.subject, replan=told, fixed=fixed, on_plan=on_plan)
+        return matrices_of(record), was_there
+
+    cases = {case.subject: case for case in study}
+    for one in attempted(cases, once, on_case=on_case, said=lambda made: "kept" if made[1] else "ok"):
+        warned += one.warnings
+        if one.failure:
+            failures.append(one.failure)
+        if one.found:
+            matrices[one.subject], was_there = one.found
+            (kept if was_there else done).append(one.subject)
+            lines += [_line(one.subject, matrix) for matrix in matrices[one.subject]]
+    found = Replanned(tuple(lines), tuple(done), tuple(kept), tuple(failures), tuple(warned))
     _write(study.name, found, matrices, told, output)
     return found
 

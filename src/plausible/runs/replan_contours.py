@@ -71,8 +71,8 @@ def contourings_of(
         body: the patient, which noise does not leave; a planner cuts targets there too.
 
     Raises:
-        InvalidInput: E654, there is nothing to plan on; E201 or E202, another grid.
-        ValueError: several raters, of which one must be chosen.
+        InvalidInput: E654, there is nothing to plan on, or several raters, of which one must be chosen; E201 or E202,
+            another grid.
     """
     known, grid, reference = _reference(case)
     grid.check_matches(geometry, this="the segmentation", that="the image or the fixed structures",
@@ -191,7 +191,15 @@ def _reference(case: Case) -> tuple[dict[str, np.ndarray], Geometry, str]:
     raters = case.raters()
     if raters is not None and len(raters) > 1:
         names = ", ".join(info.id for info in raters.infos)
-        raise ValueError(f"{case.subject}: several references ({names}); give the one to plan on with --references")
+        raise InvalidInput(
+            Problem(
+                code="E654",
+                subject=case.subject,
+                found=f"several references: {names}",
+                expected="one, to plan on",
+                fix="give the folder of the one to plan on with --references",
+            )
+        )
     if raters is not None:
         only = next(iter(raters))
         return _masks(only.classes, only.probabilities), raters.geometry, f"the reference {only.info.id}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from plausible.core import InvalidInput, Problem
 from plausible.dose.metric_text import parse_metric
 from plausible.dose.plan import Asked, PlanGoal, usual_metrics
 
@@ -39,12 +40,19 @@ class ReplanSettings:
         """Metrics to read of the structures that are there.
 
         Raises:
-            ValueError: a structure that the case does not have.
+            InvalidInput: E653, a structure that the case does not have.
         """
         if not self.metric:
             return usual_metrics(goals, structures)
         pairs = [told.partition(":") for told in self.metric]
         unknown = [name for name, _, _ in pairs if name not in structures]
         if unknown:
-            raise ValueError(f"--metric: no structure {', '.join(unknown)}; there are: {', '.join(structures)}")
+            raise InvalidInput(
+                Problem(
+                    code="E653",
+                    found=f"--metric of {', '.join(unknown)}",
+                    expected=f"structures of the case: {', '.join(structures)}",
+                    fix="give --metric STRUCTURE:METRIC of structures that every case has, or leave it out",
+                )
+            )
         return tuple(Asked(name, parse_metric(text)) for name, _, text in pairs)

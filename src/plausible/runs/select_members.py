@@ -6,14 +6,14 @@ OUT/  selection.json  curves.csv  curves.svg  failures.csv  RULE.toml
 RULE.toml is a study file with the chosen members only: `plausible assess -i OUT/RULE.toml`.
 """
 
-import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plausible.core import InvalidInput, Problem, Study, provenance
-from plausible.core.problems import located
+from plausible.core import Case, Problem, Study, provenance
+from plausible.core.problems import ProblemWarning
 from plausible.diversity import (
     POOL_SCORES,
     AcceptanceRule,
@@ -36,14 +36,14 @@ from plausible.diversity import (
 )
 from plausible.diversity.enough import EXTRAPOLATED
 from plausible.io import hash_files, write_failures
-from plausible.io.atomic import write_json, write_text
+from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.page import svg_file
 from plausible.report.selection_chart import curves_chart
 from plausible.runs.evaluate import referenced
 from plausible.runs.layout import FAILURES, make_folder
 from plausible.runs.select_settings import SelectSettings, split_cases
-from plausible.runs.walk import OnCase
+from plausible.runs.walk import OnCase, attempted
 
 RESULT, CURVES, CHART = "selection.json", "curves.csv", "curves.svg"
 FORMAT = "plausible-selection 1.0"
@@ -136,21 +136,21 @@ def select_of_study(
 def _read(
     study: Study, settings: SelectSettings, seed: int, on_case: OnCase | None
 ) -> tuple[list[PoolCase], tuple[Problem, ...]]:
+    def once(case: Case) -> PoolCase:
+        raters = case.raters()
+        assert raters is not None, f"{case.subject} was chosen for its reference"
+        return pool_case(
+            case.members(), raters, seed=seed, margin_mm=settings.margin_mm, max_voxels=settings.max_voxels
+        )
+
     cases, failures = list[PoolCase](), list[Problem]()
-    for number, case in enumerate(study, start=1):
-        result = "ok"
-        try:
-            raters = case.raters()
-            assert raters is not None, f"{case.subject} was chosen for its reference"
-            found = pool_case(
-                case.members(), raters, seed=seed, margin_mm=settings.margin_mm, max_voxels=settings.max_voxels
-            )
-            cases.append(found)
-        except InvalidInput as error:
-            failures.append(located(error.problem, subject=case.subject))
-            result = error.problem.code
-        if on_case:
-            on_case(case.subject, number, len(study), result)
+    for one in attempted({case.subject: case for case in study}, once, on_case=on_case):
+        for problem in one.warnings:
+            warnings.warn(ProblemWarning(problem), stacklevel=2)
+        if one.failure:
+            failures.append(one.failure)
+        if one.found:
+            cases.append(one.found)
     return cases, tuple(failures)
 
 
@@ -239,7 +239,7 @@ def _write(study: Study, found: SelectionFound, settings: SelectSettings, output
     files = {f"{case.subject}/{name}": path for case in study.only({*found.selection_cases, *found.test_cases})
              for name, path in case.files.items()}  # fmt: skip
     made = provenance("select", settings={**asdict(settings), "seed": seed}, inputs=hash_files(files)).to_dict()
-    write_json(output / RESULT, {"format": FORMAT, "study": study.name, **_no_nan(plain(found)), "provenance": made})
+    write_json(output / RESULT, {"format": FORMAT, "study": study.name, **plain_json(plain(found)), "provenance": made})
     write_table(output / CURVES, COLUMNS, _curve_rows(found.curves))
     write_failures(output / FAILURES, [("select", problem) for problem in found.failures])
     marks = {one.selection.rule: (len(one.selection.members), one.test) for one in found.judged}
@@ -250,12 +250,3 @@ def _write(study: Study, found: SelectionFound, settings: SelectSettings, output
 def _curve_rows(curves: Sequence[ScoreCurve]) -> Iterator[dict[str, Any]]:
     for curve in curves:
         yield from curve.rows()
-
-
-def _no_nan(value: Any) -> Any:
-    """JSON has no NaN: undefined numbers become null."""
-    if isinstance(value, dict):
-        return {key: _no_nan(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_no_nan(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,8 +1,9 @@
 """Walk over the cases of a study: one that cannot be done is written down and stops nobody."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from plausible.core import Case, InvalidInput, Problem, Study
 from plausible.core.problems import collecting, located
@@ -11,6 +12,54 @@ from plausible.runs.layout import clear_failure, make_folder, write_failure
 
 OnCase = Callable[[str, int, int, str], None]
 """Called after each case with its name, its number (from 1), the number of cases, and how it went."""
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[Found]):
+    """What became of one case.
+
+    Attributes:
+        subject: its name.
+        found: what was made of it; None if it could not be done.
+        failure: why it could not be done; None if it could.
+        warnings: what was warned of on the way; it stopped nothing.
+    """
+
+    subject: str
+    found: Found | None
+    failure: Problem | None
+    warnings: tuple[Problem, ...]
+
+
+def attempted(
+    cases: Mapping[str, Given],
+    run: Callable[[Given], Found],
+    *,
+    on_case: OnCase | None = None,
+    said: Callable[[Found], str] = lambda _: "ok",
+) -> Iterator[Attempt[Found]]:
+    """Try each case and yield what became of it: data, files and memory that fail one case stop no other.
+
+    Args:
+        cases: what each subject is tried with.
+        run: does one case.
+        on_case: called after each case, when the caller asks for the next.
+        said: how a case that could be done went, in a word.
+    """
+    for number, (subject, given) in enumerate(cases.items(), start=1):
+        told, found, failure = list[Problem](), None, None
+        try:
+            with collecting(told):
+                found = run(given)
+            result = said(found)
+        except (InvalidInput, MemoryError, OSError) as error:
+            failure = located(_problem(error), subject=subject)
+            result = failure.code
+        yield Attempt(subject, found, failure, tuple(located(problem, subject=subject) for problem in told))
+        if on_case:
+            on_case(subject, number, len(cases), result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +107,20 @@ def walk_cases(
     make_folder(output)
     remove_leftovers(output)
     done, kept, failures, warned = list[str](), list[str](), list[Problem](), list[Problem]()
-    for number, case in enumerate(study, start=1):
-        told = list[Problem]()
-        try:
-            with collecting(told):
-                made = run(case)
-            (done if made else kept).append(case.subject)
-            clear_failure(output / case.subject, stage)
-            result = "ok" if made else "kept"
-        except (InvalidInput, MemoryError, OSError) as error:
-            problem = located(_problem(error), subject=case.subject)
-            failures.append(problem)
-            write_failure(output / case.subject, stage, problem)
-            result = problem.code
-        warned += [located(problem, subject=case.subject) for problem in told]
-        if on_case:
-            on_case(case.subject, number, len(study), result)
+
+    def once(case: Case) -> bool:
+        made = run(case)
+        clear_failure(output / case.subject, stage)
+        return made
+
+    cases = {case.subject: case for case in study}
+    for one in attempted(cases, once, on_case=on_case, said=lambda made: "ok" if made else "kept"):
+        if one.failure:
+            failures.append(one.failure)
+            write_failure(output / one.subject, stage, one.failure)
+        else:
+            (done if one.found else kept).append(one.subject)
+        warned += one.warnings
     return Walked(tuple(done), tuple(kept), tuple(failures), tuple(warned))
 
 
