@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from typer.testing import CliRunner, Result
 
@@ -38,8 +38,12 @@ def run(*arguments: object, code: int = 0) -> Result:
 
 
 def told(*arguments: object, code: int = 0) -> Any:
-    """Run a verb with --json and return what it printed."""
-    return json.loads(run(*arguments, "--json", code=code).stdout)
+    """Run a verb with --json and return what it printed, which must be JSON as others read it: without NaN."""
+    return json.loads(run(*arguments, "--json", code=code).stdout, parse_constant=_no_json)
+
+
+def _no_json(text: str) -> NoReturn:
+    raise AssertionError(f"{text} is no JSON")
 
 
 def run_alone(*arguments: object, code: int = 0, before: tuple[str, ...] = ("-m", "plausible")) -> str:

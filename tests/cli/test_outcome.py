@@ -1,7 +1,9 @@
 """How the program ends: every exit code, errors that name what mends them, JSON for machines, and dry runs."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 
 from plausible.cli import outcome
@@ -175,6 +177,13 @@ def test_a_dry_run_of_report_writes_nothing(study):
     assert told("report", "-i", study.out, "--dry-run") == {"cases": list(SUBJECTS)}
     assert "case_b" in run("report", "-i", study.out, "--dry-run").stdout
     assert contents(study.out) == before
+
+
+def test_json_of_every_verb_has_null_where_a_number_is_undefined(capsys, tmp_path):
+    content = {"a": math.nan, "b": (1.5, -math.inf), "c": [{"d": np.float64("inf")}], "e": tmp_path, "f": True}
+    outcome.say_json(content)
+    said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert said == {"a": None, "b": [1.5, None], "c": [{"d": None}], "e": str(tmp_path), "f": True}
 
 
 def test_json_is_all_that_standard_output_holds(study):

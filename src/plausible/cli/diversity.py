@@ -1,6 +1,5 @@
 """`plausible diversity`: how different the members of a study are, and where that comes from."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -102,6 +101,5 @@ def _show(lines: Sequence[DiversityLine], output: Path, *, n_good: int) -> None:
 
 
 def _plain(line: DiversityLine) -> dict[str, object]:
-    told = {"structure": line.structure, "measure": line.measure, "value": line.value, "low": line.low,
+    return {"structure": line.structure, "measure": line.measure, "value": line.value, "low": line.low,
             "high": line.high, "n": line.n}  # fmt: skip
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in told.items()}

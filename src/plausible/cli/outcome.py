@@ -60,8 +60,10 @@ def say(text: str = "", *, quiet: bool = False) -> None:
 
 
 def say_json(content: Any) -> None:
-    """Print the one JSON object of a run."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+    """Print the one JSON object of a run; undefined numbers are null."""
+    from plausible.io.atomic import plain_json
+
+    typer.echo(json.dumps(plain_json(content), indent=2, allow_nan=False, ensure_ascii=False, default=str))
 
 
 def warn(*problems: Problem) -> None:

@@ -1,12 +1,13 @@
 """Write a file whole or not at all: to a temporary name beside the target, then renamed."""
 
 import json
+import math
 import os
 import platform
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,17 @@ def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with two spaces of indent; NaN is refused, because JSON has none."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def plain_json(value: Any) -> Any:
+    """Return a value as JSON can hold it: undefined and infinite numbers become null, in lists and objects too."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: plain_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(one) for one in value]
+    return value
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """JSON of the reports: written, read back, and described by a schema that ships with the package."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from plausible.core import SCHEMA_VERSION
+from plausible.io.atomic import plain_json
 from plausible.report.dose_model import CaseDose
 from plausible.report.model import CaseReport, CohortReport
 
@@ -38,7 +38,7 @@ def schema(kind: str) -> dict[str, Any]:
 
 def to_json(report: CaseReport | CohortReport | CaseDose) -> str:
     """Write a report as JSON; NaN and infinity become null."""
-    return json.dumps(_plain(asdict(report)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(plain_json(asdict(report)), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def case_from_json(text: str) -> CaseReport:
@@ -85,13 +85,3 @@ def _read(text: str, kind: type[Report], name: str) -> Report:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{name}.json does not fit its schema at {place}: {first['msg']}") from error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value

@@ -1,10 +1,8 @@
 """Compare the results of several methods that assess and evaluate wrote: comparison.csv (.json, .txt), ranking.csv."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from plausible.core import InvalidInput, Problem, Provenance, Score, provenance
 from plausible.evaluate import (
@@ -18,7 +16,7 @@ from plausible.evaluate import (
     unpaired_lines,
 )
 from plausible.io import hash_files, read_rows
-from plausible.io.atomic import write_json, write_text
+from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rows import read_patients, write_table
 from plausible.runs.compare_settings import CompareSettings
 from plausible.runs.compare_text import comparison_text
@@ -105,7 +103,7 @@ def write_comparison(found: Comparison, output: Path, *, folders: Mapping[str, P
         "problems": [problem.to_dict() for problem in found.problems],
         "provenance": found.provenance.to_dict(),
     }
-    write_json(output / f"{COMPARISON}.json", _plain(content))
+    write_json(output / f"{COMPARISON}.json", plain_json(content))
 
 
 def _rows(folder: Path) -> list[Score]:
@@ -227,12 +225,3 @@ def _provenance(folders: Mapping[str, Path], settings: CompareSettings, seed: in
 
 def _columns(record: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(record))
-
-
-def _plain(value: Any) -> Any:
-    """JSON values, NaN as null."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -7,7 +7,6 @@ OUT/  diversity.json  summary.csv  diversity.csv  matrices.csv  failures.csv  di
 A case whose file names the same version, inputs and settings is kept.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,7 +25,7 @@ from plausible.diversity.summary import (
 )
 from plausible.diversity.voxel_sets import BAND_MM, VOXEL_SETS, contour_band
 from plausible.io import hash_files, write_failures, write_rows, write_scalar_map
-from plausible.io.atomic import write_json, write_text
+from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.diversity import DiversityReport, diversity_page
 from plausible.runs.diversity_case import StoredDiversity
@@ -194,7 +193,7 @@ def _write(
         "members": study.ensemble,
         "n_cases": len(found.cases),
         "designs": _designs(found.cases),
-        "lines": [_plain(asdict(line)) for line in found.lines],
+        "lines": [plain_json(asdict(line)) for line in found.lines],
         "provenance": dict(made),
     }
     write_json(output / DIVERSITY_JSON, content)
@@ -210,10 +209,6 @@ def _cells(matrices: Mapping[str, Sequence[MeasuredMatrix]]) -> Iterator[dict[st
                     if i != j:
                         value = float(one.values[i, j])
                         yield {"subject": subject, **told_of, "member": member, "other": other, "value": value}
-
-
-def _plain(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in line.items()}
 
 
 def headline(lines: Sequence[DiversityLine]) -> list[DiversityLine]:

@@ -18,7 +18,7 @@ from plausible.core import Classes, Geometry, InvalidInput, MemberInfo, Members,
 from plausible.evaluate import Estimate, bootstrap_mean, bootstrap_weighted, weighted_aurc
 from plausible.evaluate.rater_study import CONSENSUS_OF_ALL, OTHERS, RaterLine, rater_rows
 from plausible.io import hash_files, write_failures, write_rows
-from plausible.io.atomic import write_json, write_text
+from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rater_datasets import Marks, RaterCase, RaterDataset
 from plausible.io.rows import write_table
 from plausible.report.page import svg_file
@@ -287,8 +287,7 @@ def _write(
     write_rows(output / SCORES, [row for found in rows.values() for row in found])
     write_failures(output / FAILURES, [("raters", problem) for problem in compared.failures])
     write_table(output / SUMMARY, COLUMNS, (asdict(line) for line in compared.lines))
-    plain = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(line).items()}
-             for line in compared.lines]  # fmt: skip
+    plain = [plain_json(asdict(line)) for line in compared.lines]
     write_json(
         output / RESULT,
         {"dataset": dataset.name, "n_cases": len(rows), "alone": compared.alone, "lines": plain, "provenance": made},

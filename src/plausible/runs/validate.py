@@ -18,7 +18,7 @@ from typing import Any
 import plausible
 from plausible.core import Case, InvalidInput, Problem, content_key, provenance
 from plausible.io import hash_files
-from plausible.io.atomic import write_json, write_text
+from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.page import svg_file
 from plausible.report.validation import ValidationReport, charts, validation_page
@@ -157,14 +157,8 @@ def _table(study: ValidationStudy, arm: Arm, output: Path, *, key: str) -> list[
     if known:
         return [_line(told) for told in known["lines"]]
     lines = [line for name in study.tasks for line in lines_of(TASKS[name].function(arm))]
-    write_json(path, {"provenance": {"key": made}, "lines": [_plain(line) for line in lines]})
+    write_json(path, {"provenance": {"key": made}, "lines": [plain_json(asdict(line)) for line in lines]})
     return lines
-
-
-def _plain(line: Line) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(line).items()
-    }
 
 
 def _line(told: dict[str, Any]) -> Line:
@@ -181,7 +175,7 @@ def write_results(study: ValidationStudy, lines: Sequence[Line], failures: Seque
         output / RESULT,
         {
             "study": study.name,
-            "lines": [_plain(line) for line in lines],
+            "lines": [plain_json(asdict(line)) for line in lines],
             "failures": [problem.to_dict() for problem in failures],
             "provenance": made,
         },
