@@ -94,8 +94,9 @@ def test_the_help_loads_nothing_heavy_and_answers_at_once():
     assert children_s() - before < 1
 
 
-def test_the_help_of_assess_loads_no_compiler_and_no_networks():
-    assert loaded("assess", "--help", names=SLOW) == []
+@pytest.mark.parametrize("verb", ["assess", "diversity", "select"])
+def test_the_help_loads_no_compiler_and_no_networks(verb):
+    assert loaded(verb, "--help", names=(*SLOW, "plausible.aggregate", "plausible.diversity")) == []
 
 
 def test_inspect_loads_no_compiler_and_no_networks(tmp_path):

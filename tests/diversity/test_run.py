@@ -9,9 +9,11 @@ import pytest
 
 from plausible.core import Case, Classes, Geometry, MemberInfo, Members, Study
 from plausible.diversity.summary import lines_by_subject, pooled_lines
+from plausible.diversity.voxel_sets import BAND_MM, contour_band
 from plausible.io.rows import ENCODING
-from plausible.runs.diversity import DiversitySettings, diversity_of_study
+from plausible.runs.diversity import diversity_of_study
 from plausible.runs.diversity_case import read_design
+from plausible.runs.diversity_settings import DiversitySettings
 from tests.cli.program import contents, run, told
 from tests.runs.studies import OnDisk, write_study
 
@@ -55,6 +57,11 @@ def lines_of(found, **wanted):
 def written(tmp_path_factory):
     output = tmp_path_factory.mktemp("diversity") / "out"
     return output, diversity_of_study(grid_study(), output, settings=QUICK)
+
+
+def test_the_settings_that_the_help_shows_are_those_of_the_code():
+    assert DiversitySettings().voxels == contour_band.__name__
+    assert DiversitySettings().band_mm == BAND_MM
 
 
 def test_by_subject_and_pooled_by_hand(written):

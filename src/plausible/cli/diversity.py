@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,10 @@ from plausible.cli.options import DryRun, Json, Output, Overwrite, Quiet, Seed
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.records import takes
 from plausible.cli.study_options import StudyOptions
-from plausible.diversity.summary import DiversityLine
-from plausible.runs.diversity import DiversitySettings
+from plausible.runs.diversity_settings import DiversitySettings
+
+if TYPE_CHECKING:
+    from plausible.diversity.summary import DiversityLine
 
 EXAMPLE = "plausible diversity MEMBERS --references labelsTs -o OUT"
 
@@ -87,7 +89,7 @@ def diversity(
     guarded(run, as_json=as_json)
 
 
-def _show(lines: Sequence[DiversityLine], output: Path, *, n_good: int) -> None:
+def _show(lines: Sequence["DiversityLine"], output: Path, *, n_good: int) -> None:
     from plausible.report.diversity import label_of
     from plausible.report.text import known, number
     from plausible.runs.diversity import PAGE
@@ -100,6 +102,6 @@ def _show(lines: Sequence[DiversityLine], output: Path, *, n_good: int) -> None:
         say(f"page: {output / PAGE}")
 
 
-def _plain(line: DiversityLine) -> dict[str, object]:
+def _plain(line: "DiversityLine") -> dict[str, object]:
     return {"structure": line.structure, "measure": line.measure, "value": line.value, "low": line.low,
             "high": line.high, "n": line.n}  # fmt: skip

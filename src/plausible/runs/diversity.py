@@ -23,46 +23,18 @@ from plausible.diversity.summary import (
     pooled_lines,
     pooled_parts,
 )
-from plausible.diversity.voxel_sets import BAND_MM, VOXEL_SETS, contour_band
 from plausible.io import hash_files, write_failures, write_rows, write_scalar_map
 from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.diversity import DiversityReport, diversity_page
 from plausible.runs.diversity_case import StoredDiversity
+from plausible.runs.diversity_settings import DiversitySettings
 from plausible.runs.layout import DIVERSITY_JSON, FAILURES, made_before, read_json, told
 from plausible.runs.walk import OnCase, Walked, walk_cases
 
 ROWS, SUMMARY, MATRICES, PAGE = "diversity.csv", "summary.csv", "matrices.csv", "diversity.html"
 COLUMNS = tuple(f.name for f in fields(DiversityLine))
 MATRIX_COLUMNS = ("subject", "structure", "region", "against", "measure", "unit", "member", "other", "value")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiversitySettings:
-    """How members are compared.
-
-    Attributes:
-        voxels: set of voxels that members are compared on: contour_band, ever_foreground or whole_image.
-        band_mm: how far contour_band reaches beyond the contours, on both sides.
-        tolerance_mm: tolerance of the surface Dice of two members; left out without.
-        maps: write the variance by source at every voxel.
-        resamples: draws of each interval.
-    """
-
-    voxels: str = contour_band.__name__
-    band_mm: float = BAND_MM
-    tolerance_mm: float | None = None
-    maps: bool = False
-    resamples: int = 2000
-
-    def __post_init__(self) -> None:
-        VOXEL_SETS[self.voxels]
-        tolerance = 0.0 if self.tolerance_mm is None else self.tolerance_mm
-        if not (self.band_mm > 0 and tolerance >= 0 and self.resamples >= 100):
-            raise ValueError(
-                "band_mm must be above 0, tolerance_mm at least 0 and resamples at least 100, got "
-                f"{self.band_mm}, {self.tolerance_mm} and {self.resamples}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
