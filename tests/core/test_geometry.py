@@ -115,3 +115,17 @@ def test_the_affine_cannot_be_changed_behind_the_back(geometry: Geometry) -> Non
     assert own.affine[0, 3] == 0
     with pytest.raises(ValueError, match="read-only"):
         own.affine[0, 3] = 1
+
+
+def test_places_and_world_coordinates_are_each_other_s_inverse(geometry):
+    places = np.array([[0.0, 0, 0], [1.5, -2, 7], [4, 6, 10]])
+    points = geometry.to_world_mm(places)
+    np.testing.assert_allclose(points[0], geometry.affine[:3, 3])
+    np.testing.assert_allclose(points[1], (geometry.affine @ [1.5, -2, 7, 1])[:3])
+    np.testing.assert_allclose(geometry.to_places(points), places, atol=1e-9)
+
+
+def test_a_cut_grid_is_that_of_its_voxels(geometry):
+    cut = geometry.cut((slice(1, 4), slice(2, 5), slice(3, 9)))
+    assert cut.shape == (3, 3, 6)
+    np.testing.assert_allclose(cut.to_world_mm(np.zeros((1, 3))), geometry.to_world_mm(np.array([[1.0, 2, 3]])))

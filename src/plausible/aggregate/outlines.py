@@ -94,7 +94,7 @@ def _gathered(slices: Sequence[Sequence[np.ndarray]], geometry: Geometry) -> Out
             areas[k] += area
             n_holes += area < 0
             voxels = np.column_stack([points[:, ::-1] - 0.5, np.full(len(points), float(k))])
-            loops.append(Loop(voxels @ geometry.affine[:3, :3].T + geometry.affine[:3, 3]))
+            loops.append(Loop(geometry.to_world_mm(voxels)))
     largest = max(float(areas.max(initial=0.0)), 0.0)
     volume_ml = float(areas.sum()) * geometry.voxel_volume_ml
     return Outlines(tuple(loops), n_holes, n_lost, volume_ml, (largest / np.pi) ** 0.5)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+from jaxtyping import Float64, Num
 
 from plausible.core.problems import InvalidInput, Problem
 
@@ -80,6 +81,15 @@ class Geometry:
         for axis, side in enumerate(box):
             found = found.slab(side.start, side.stop, axis=axis)
         return found
+
+    def to_world_mm(self, places: Num[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
+        """World coordinates in mm of places counted in voxels; whole numbers are voxel centres."""
+        return np.asarray(places @ self.affine[:3, :3].T + self.affine[:3, 3])
+
+    def to_places(self, points_mm: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 3"]:
+        """Places counted in voxels of world coordinates in mm."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(points_mm @ inverse[:3, :3].T + inverse[:3, 3])
 
     def corner_distance_mm(self, other: "Geometry") -> float:
         """Largest distance in mm between the same corner of two grids of one shape."""

@@ -47,7 +47,7 @@ class DoseField:
             values,
             dose.geometry,
             interpolation,
-            _spline(values) if interpolation == "cubic" else np.zeros(0, np.float32),
+            cubic_coefficients(values).astype(np.float32) if interpolation == "cubic" else np.zeros(0, np.float32),
         )
 
     def from_frame(self, affine: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "3 4"]:
@@ -111,11 +111,12 @@ class DoseField:
         return self.at(points), np.sqrt(3 * variance)
 
 
-def _spline(values: np.ndarray) -> np.ndarray:
+def cubic_coefficients(values: np.ndarray) -> Float64[np.ndarray, "u v w"]:
+    """Coefficients of the cubic spline through values, mirrored at the outermost centres."""
     from scipy.ndimage import spline_filter1d
 
     found = values.astype(np.float64)
     for axis, n in enumerate(values.shape):
         if n > 1:
             found = spline_filter1d(found, order=3, axis=axis, mode="mirror")
-    return found.astype(np.float32)
+    return found

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32, Float64
 from plausible.core import Dose, Geometry
 from plausible.dose.dvh import Dvh, dvh_of_cells
 from plausible.dose.dvh_on_doses import dvh_on_doses
-from plausible.dose.interpolation import DoseField, Interpolation
+from plausible.dose.interpolation import DoseField, Interpolation, cubic_coefficients
 
 PARTS = 4
 REACH = 2
@@ -121,10 +121,4 @@ def cells_dvh(cells: Cells, field: DoseField, *, geometry: Geometry, step_gy: fl
 
 def _coefficients(odds: np.ndarray) -> Float64[np.ndarray, "u v w"]:
     """Coefficients of the cubic spline with a border of two, mirrored at the outermost centres."""
-    from scipy.ndimage import spline_filter1d
-
-    found = np.asarray(odds, dtype=np.float64)
-    for axis, n in enumerate(found.shape):
-        if n > 1:
-            found = spline_filter1d(found, order=3, axis=axis, mode="mirror")
-    return np.ascontiguousarray(np.pad(found, REACH, mode="reflect"))
+    return np.ascontiguousarray(np.pad(cubic_coefficients(odds), REACH, mode="reflect"))

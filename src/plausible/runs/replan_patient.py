@@ -126,7 +126,6 @@ def compute_influence(patient: Patient, points: np.ndarray, goals: Sequence[Plan
 
 def relative_density(image_hu: np.ndarray, points_mm: np.ndarray, geometry: Geometry) -> Float[np.ndarray, " n"]:
     """Density of a toy patient relative to water, 1 + HU / 1000, from 0 to 3."""
-    inverse = np.linalg.inv(geometry.affine)
-    places = points_mm @ inverse[:3, :3].T + inverse[:3, 3]
+    places = geometry.to_places(points_mm)
     found = map_coordinates(image_hu.astype(np.float32), places.T, order=1, mode="nearest")
     return np.asarray(np.clip(1 + found / 1000, 0, 3), dtype=np.float64)

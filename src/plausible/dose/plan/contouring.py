@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from plausible.aggregate.regions import box_around
 from plausible.core import Geometry
 
 
@@ -20,14 +21,8 @@ class Region:
     @classmethod
     def of(cls, mask: Bool[np.ndarray, "i j k"], geometry: Geometry) -> "Region":
         """Cut a mask on an image's grid to its box; an empty one keeps one voxel that is not in it."""
-        cut = geometry
-        bounds = []
-        for axis in range(3):
-            present = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-            start, stop = (int(present[0]), int(present[-1]) + 1) if len(present) else (0, 1)
-            bounds.append(slice(start, stop))
-            cut = cut.slab(start, stop, axis=axis)
-        return cls(np.ascontiguousarray(mask[tuple(bounds)]), cut)
+        box = box_around(mask) if mask.any() else (slice(0, 1), slice(0, 1), slice(0, 1))
+        return cls(np.ascontiguousarray(mask[box]), geometry.cut(box))
 
     @property
     def volume_ml(self) -> float:
@@ -42,8 +37,7 @@ class Region:
 
     def holds(self, points_mm: Float64[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
         """Whether each point lies in one of the voxels."""
-        inverse = np.linalg.inv(self.geometry.affine)
-        places = np.rint(points_mm @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
+        places = np.rint(self.geometry.to_places(points_mm)).astype(np.int64)
         on_grid = ((places >= 0) & (places < self.mask.shape)).all(axis=1)
         found = np.zeros(len(points_mm), dtype=bool)
         found[on_grid] = self.mask[tuple(places[on_grid].T)]
@@ -51,16 +45,14 @@ class Region:
 
     def onto(self, geometry: Geometry) -> Bool[np.ndarray, "i j k"]:
         """Mask on the whole grid that the box was cut from."""
-        offset = np.linalg.inv(geometry.affine) @ self.geometry.affine[:, 3]
-        start = np.rint(offset[:3]).astype(int)
+        (start,) = np.rint(geometry.to_places(self.geometry.affine[np.newaxis, :3, 3])).astype(int)
         whole = np.zeros(geometry.shape, dtype=bool)
         whole[tuple(slice(s, s + n) for s, n in zip(start, self.mask.shape, strict=True))] = self.mask
         return whole
 
     def points_mm(self) -> Float64[np.ndarray, "n 3"]:
         """World coordinates of the voxels' centres."""
-        places = np.argwhere(self.mask).astype(np.float64)
-        return np.asarray(places @ self.geometry.affine[:3, :3].T + self.geometry.affine[:3, 3])
+        return self.geometry.to_world_mm(np.argwhere(self.mask))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -85,7 +85,7 @@ def choose_rows(inside_any: Bool[np.ndarray, " n"], *, body_share: float | int, 
 def centres_mm(voxels: Int64[np.ndarray, " n"], geometry: Geometry) -> Float64[np.ndarray, "n 3"]:
     """World coordinates of voxels given by flat index."""
     places = np.stack(np.unravel_index(voxels, geometry.shape), axis=1).astype(np.float64)
-    return places @ geometry.affine[:3, :3].T + geometry.affine[:3, 3]
+    return geometry.to_world_mm(places)
 
 
 def dose_grid(geometry: Geometry, *, spacing_mm: float | int) -> Geometry:

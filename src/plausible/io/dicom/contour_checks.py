@@ -45,10 +45,9 @@ class _Doubts:
     @staticmethod
     def of(contours: Contours, drawn_on: Sequence[str], image: SeriesImage) -> "_Doubts":
         found = _Doubts(image.geometry.shape[2])
-        inverse = np.linalg.inv(image.geometry.affine)
         slices = {uid: k for k, uid in enumerate(image.instance_uids) if uid}
         for loop, uid in zip(contours.loops, drawn_on or [""] * len(contours.loops), strict=True):
-            found.add(loop.points_mm @ inverse[:3, :3].T + inverse[:3, 3], slices.get(uid), image.geometry.shape)
+            found.add(image.geometry.to_places(loop.points_mm), slices.get(uid), image.geometry.shape)
         return found
 
     def add(self, index: np.ndarray, drawn_on: int | None, shape: tuple[int, int, int]) -> None:
