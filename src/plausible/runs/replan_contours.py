@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-from plausible.core import Case, Classes, Geometry, InvalidInput, Members, Problem
+from plausible.core import Case, Classes, Geometry, InvalidInput, Problem
 from plausible.dose.plan import Contouring, Region
 from plausible.sample.copula import GaussianField
 
@@ -206,14 +206,8 @@ def _reference(case: Case) -> tuple[dict[str, np.ndarray], Geometry, str]:
     if case.load_members is None:
         raise _nothing(case.subject)
     members = case.members()
-    return _masks(members.classes, _mean(members)), members.geometry, "the members' mean probability"
-
-
-def _mean(members: Members) -> np.ndarray:
-    total = np.zeros((len(members.classes.names), *members.geometry.shape), dtype=np.float32)
-    for member in members:
-        total += member.probabilities
-    return total / np.float32(len(members))
+    mean = mean_probability(collect(members, VoxelStatistics)[VoxelStatistics])
+    return _masks(members.classes, mean), members.geometry, "the members' mean probability"
 
 
 def _masks(classes: Classes, probabilities: np.ndarray) -> dict[str, np.ndarray]:
