@@ -64,3 +64,34 @@ def test_dose_replans_where_asked(folder):
     record = json.loads((folder / "out" / "replan" / "case" / "replan.json").read_text())
     assert [plan["id"] for plan in record["plans"]][1:] == ["a", "b"]
     assert (folder / "out" / "case" / "case.json").exists() or (folder / "out" / "run.json").exists()
+
+
+def test_what_fails_to_be_planned_takes_nothing_from_the_dose(folder):
+    goals = folder / "goals.toml"
+    goals.write_text(goals.read_text().replace("PTV_60", "GTV"))  # no case has it
+    failed = run(*told(folder, "dose", "--dose", folder / "doses", "--replan", "--json", "-q"), code=3)
+    content = json.loads(failed.stdout)
+    assert [(one["code"], one["subject"]) for one in content["failures"]] == [("E651", "case")]
+    assert content["new"] == ["case"]
+    for name in ("doses.csv", "constraints.csv", "run.json", "case/dose.json"):
+        assert (folder / "out" / name).is_file(), name
+
+
+def test_a_misspelt_file_of_plans_is_refused_before_any_dose(folder):
+    fixed = run(*told(folder, "dose", "--dose", folder / "doses", "--replan", "--fixed-structures", folder / "nowhere"),
+                code=4)  # fmt: skip
+    assert "E108" in fixed.stderr
+    (folder / "goals.toml").write_text("[[goal]]\n")
+    assert "E653" in run(*told(folder, "dose", "--dose", folder / "doses", "--replan"), code=4).stderr
+    assert not (folder / "out").exists()
+
+
+def test_options_without_their_switch_are_refused(folder):
+    line = ("-i", folder / "members", "-o", folder / "out")
+    dose = ("dose", *line, "--dose", folder / "doses")
+    assert "--goals belongs to --replan" in run(*dose, "--goals", folder / "goals.toml", code=2).stderr
+    both = run(*dose, "--goals", folder / "goals.toml", "--fixed-structures", folder / "doses", code=2)
+    assert "--goals and --fixed-structures belong to --replan" in both.stderr
+    for option in ("--constraints", "--dose-calibration"):
+        assert f"{option} belongs to --dose" in run("assess", *line, option, "head_and_neck", code=2).stderr
+    assert not (folder / "out").exists()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from plausible.cli.dose_options import Constraints, DoseCalibration, Doses
-from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
+from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed, refuse_without
 from plausible.cli.outcome import guarded
 from plausible.cli.records import takes
 from plausible.cli.study_options import StudyOptions
@@ -64,6 +64,7 @@ def assess(
         from plausible.runs.learned import read_learned
         from plausible.runs.record import write_run
 
+        refuse_without("--dose", doses, {"--constraints": constraints, "--dose-calibration": dose_calibration})
         whole = options.study(members)
         plan = plan_doses(whole, doses, constraints) if doses else None
         study = whole.part(part_id, num_parts=num_parts)

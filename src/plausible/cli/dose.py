@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from plausible.cli.dose_options import Constraints, DoseCalibration, Doses
-from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed
-from plausible.cli.outcome import guarded, warn
+from plausible.cli.options import DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, Seed, refuse_without
+from plausible.cli.outcome import guarded
 from plausible.cli.records import takes
 from plausible.cli.replan_options import FixedMasks, Goals
 from plausible.cli.study_options import StudyOptions
@@ -49,7 +49,7 @@ def dose(
 
     def run() -> None:
         from plausible.cli.progress import case_progress
-        from plausible.cli.results import finish_run, show_study
+        from plausible.cli.results import draw_run, end_run, show_study
         from plausible.runs.calibration import adopt_calibration
         from plausible.runs.dose import dose_study, plan_doses
         from plausible.runs.dose_calibration import DOSE_CALIBRATION_JSON
@@ -60,6 +60,8 @@ def dose(
 
         if doses is None:
             raise ValueError("give the doses: --dose FOLDER with CASE.nii.gz in Gy or CASE.dcm (RTDOSE)")
+        refuse_without("--replan", replan, {"--goals": goals, "--fixed-structures": fixed_structures})
+        loop, fixed = Replan(goals=read_goals(goals)), checked(fixed_structures)
         whole = options.study(members)
         plan = plan_doses(whole, doses, constraints)
         having = replace(whole, problems=(*whole.problems, *plan.problems)).only(tuple(plan.doses))
@@ -72,11 +74,16 @@ def dose(
             walked = dose_study(
                 study, output, plan, settings=settings, calibrations=adopted, overwrite=overwrite, on_case=progress
             )
-        if replan:
-            with case_progress("replan", quiet=quiet) as progress:
-                warn(*replan_study(study, output / "replan", replan=Replan(goals=read_goals(goals)),
-                                   fixed=checked(fixed_structures), on_plan=progress).failures)  # fmt: skip
         write_run(output, "dose", asdict(settings), [walked], study=study, num_parts=num_parts, part_id=part_id)
-        finish_run(output, study, [walked], whole=num_parts == 1, seed=seed, quiet=quiet, as_json=as_json)
+        done = draw_run(output, study, [walked], whole=num_parts == 1, seed=seed, quiet=quiet)
+        if replan:  # once pages and tables are there, whatever it finds
+            with case_progress("replan", quiet=quiet) as progress:
+                looped = replan_study(study, output / "replan", replan=loop, fixed=fixed, on_plan=progress)
+            done = replace(
+                done,
+                failures=[*done.failures, *looped.failures],
+                warnings=list(dict.fromkeys((*done.warnings, *looped.warnings))),
+            )
+        end_run(done, as_json=as_json)
 
     guarded(run, as_json=as_json)

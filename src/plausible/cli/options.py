@@ -1,5 +1,6 @@
 """Options that several verbs share, so that they read alike everywhere. Short flags are nnU-Net's."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -20,3 +21,14 @@ PartId: TypeAlias = Annotated[
 ]
 Output: TypeAlias = Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", help="Of everything drawn at random.")]
+
+
+def refuse_without(switch: str, given: object, options: Mapping[str, object]) -> None:
+    """Refuse options that do nothing without another.
+
+    Raises:
+        ValueError: one of them was told without it.
+    """
+    lonely = [name for name, told in options.items() if told]
+    if lonely and not given:
+        raise ValueError(f"{' and '.join(lonely)} belong{'s' if len(lonely) == 1 else ''} to {switch}; give it too")

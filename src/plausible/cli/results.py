@@ -73,13 +73,19 @@ def finish_run(
         as_json: one JSON object instead of text.
         fail_on_flag: end with 10 if a case is flagged.
     """
+    done = draw_run(output, study, walks, whole=whole, seed=seed, quiet=quiet)
+    end_run(done, as_json=as_json, fail_on_flag=fail_on_flag)
+
+
+def draw_run(output: Path, study: Study, walks: Sequence[Walked], *, whole: bool, seed: int, quiet: bool) -> Finished:
+    """Draw pages and tables; arguments as `finish_run`."""
     subjects = None if whole else [case.subject for case in study]
     with case_progress("page", quiet=quiet) as progress:
         drawn = draw_pages(output, subjects=subjects, on_case=progress)
     cohort = write_cohort(output, study=study.name, seed=seed) if whole and any(case_folders(output)) else None
     warned = [*study.problems, *(problem for walked in walks for problem in walked.warnings), *_of(drawn, "warning")]
     failures = [*(problem for walked in walks for problem in walked.failures), *_of(drawn, "error")]
-    done = Finished(
+    return Finished(
         output=output,
         study=study,
         walks=walks,
@@ -88,8 +94,17 @@ def finish_run(
         lines=cohort.lines if cohort else lines_of(read_cases(output, subjects=subjects)),
         cohort=cohort,
     )
+
+
+def end_run(done: Finished, *, as_json: bool, fail_on_flag: bool = False) -> NoReturn:
+    """Say where to look, and end with the right code; arguments as `finish_run`."""
     _say_json(done) if as_json else _say(done)
-    finish(failures=len(failures), done=walks[0].n_good, flagged=len(flagged(done.lines)), fail_on_flag=fail_on_flag)
+    finish(
+        failures=len(done.failures),
+        done=done.walks[0].n_good,
+        flagged=len(flagged(done.lines)),
+        fail_on_flag=fail_on_flag,
+    )
 
 
 def show_study(study: Study, output: Path, *, as_json: bool) -> None:
