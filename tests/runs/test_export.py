@@ -11,10 +11,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from plausible.core import Classes, Geometry, ScalarMap
+from plausible.core import Classes, Geometry
 from plausible.dose import rasterise
 from plausible.io.dicom import read_rtdose, read_rtstruct, read_series
-from plausible.io.nifti import read_nifti, write_scalar_map
+from plausible.io.nifti import read_nifti
 from plausible.runs import export, pages
 from plausible.runs.export import TARGETS, export_cases
 from plausible.runs.export_case import ResultOfCase, read_result
@@ -370,17 +370,13 @@ def hard(patient, tmp_path_factory) -> Path:
     return root / "out"
 
 
-def in_gy(name: str, values: np.ndarray, grid: Geometry) -> ScalarMap:
-    return ScalarMap(name, values[np.newaxis].astype(np.float32), grid, "Gy", (0.0, math.inf), "dose")
-
-
 def test_only_a_dose_becomes_rtdose_and_lies_where_it_was(patient, tmp_path) -> None:
     own = tmp_path / "out"
     shutil.copytree(patient.out, own)
     grid, turn = other_axes(patient.geometry)
     dose = np.random.default_rng(0).uniform(0, 70, patient.geometry.shape)
-    for name in ("planned_dose", "dose_aware_uncertainty"):
-        write_scalar_map(own / CASE / f"{name}.nii.gz", in_gy(name, turn(dose), grid), sidecar={})
+    save_nifti(tmp_path / "doses" / f"{CASE}.nii.gz", turn(dose).astype(np.float32), grid)
+    run("dose", "-i", patient.root / "members", "--dose", tmp_path / "doses", "-o", own, "-q")
     line = ("export", "-i", own, "--image-series", patient.ct, "-o", tmp_path / "o", "--to", "rtdose", "-q")
     assert told(*line)["cases"] == {CASE: [f"{CASE}/rtdose/planned_dose.dcm", f"{CASE}/export.json"]}
     again = read_rtdose(tmp_path / "o" / CASE / "rtdose" / "planned_dose.dcm")
@@ -390,6 +386,10 @@ def test_only_a_dose_becomes_rtdose_and_lies_where_it_was(patient, tmp_path) -> 
     maps = {path.stem for path in (tmp_path / "o" / CASE / "parametric_map").iterdir()}
     assert "dose_aware_uncertainty" in maps
     assert "planned_dose" not in maps
+    (own / CASE / "dose.json").unlink()  # as a run that failed leaves it, beside the maps of the run before
+    failed = run(*(tmp_path / "stale" if one == tmp_path / "o" else one for one in line), code=4)
+    assert "E622" in failed.stderr
+    assert not list((tmp_path / "stale").rglob("*.dcm"))
 
 
 def test_hard_members_give_masks_of_any_half_and_all(patient, hard, tmp_path) -> None:

@@ -258,7 +258,7 @@ def test_what_one_case_lacks_is_its_own_failure(folder):
 
 
 def test_of_several_references_one_must_be_chosen(folder):
-    references = {name: folder / "labels" for name in "ab"}
+    references = dict.fromkeys("ab", folder / "labels")
     study = read_study(folder / "labels", images=folder / "images", references=references)
     (problem,) = replan_study(study, folder / "out", replan=told_here()).failures
     assert (problem.code, problem.found) == ("E654", "several references: a, b")
@@ -296,3 +296,18 @@ def test_settings_are_checked(tmp_path):
         ReplanSettings(metric=("b:Mean",)).asked(GOALS, ["a"])
     assert FixedStructures(tmp_path).read("nobody") == ({}, None)
     assert Classes.exclusive_of({"background": 0}).structures == ()
+
+
+def test_without_a_reference_plans_are_made_on_the_segmentation_that_assess_makes():
+    """Members on a coarse scale tie often between classes; both must decide alike."""
+    rng = np.random.default_rng(1)
+    classes = Classes.exclusive_of({"background": 0, "PTV70": 1, "SpinalCord": 2})
+    counts = rng.multinomial(20, [1 / 3] * 3, size=(5, 9, 8, 7))
+    arrays = [np.moveaxis(one / 20, -1, 0).astype(np.float32) for one in counts]
+    members = Members.from_arrays(arrays, geometry=Geometry((9, 8, 7), np.eye(4)), classes=classes, subject="a")
+    masks, geometry, called = _reference(Case("a", classes, load_members=lambda: members))
+    segmentation = assess_members(members, AssessSettings()).segmentation
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask, segmentation.mask(name))
+    assert geometry.matches(members.geometry)
+    assert "mean probability" in called

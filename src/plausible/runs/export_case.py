@@ -7,11 +7,10 @@ import numpy as np
 
 from plausible.core import Classes, Geometry, InvalidInput, LabelMap, Problem, ScalarMap
 from plausible.io import read_labels, read_scalar_map
-from plausible.io.nifti import stem
 from plausible.io.results import PROBABILITY, PROBABILITY_MAP, SEGMENTATION
 from plausible.report import CaseReport
 from plausible.runs.apply_calibration import CALIBRATED_PROBABILITY
-from plausible.runs.dose_case import AWARE_MAP, DOSE_MAP
+from plausible.runs.dose_tables import read_dose_result
 from plausible.runs.export_grid import axes_between
 from plausible.runs.pages import classes_of, read_case
 
@@ -83,9 +82,8 @@ def read_result(folder: Path, *, calibrated: bool = False) -> ResultOfCase:
     report, classes = read_case(folder), classes_of(folder)
     values, geometry = read_labels(folder / SEGMENTATION)
     found = {one.quantity: read_scalar_map(folder / one.path) for one in report.maps if one.path != SEGMENTATION}
-    for path in (folder / f"{name}.nii.gz" for name in (DOSE_MAP, AWARE_MAP)):
-        if path.is_file():
-            found[stem(path)] = read_scalar_map(path)
+    dose = read_dose_result(folder)  # without it, maps of a dose are leftovers of a run that failed
+    found |= {one.quantity: read_scalar_map(folder / one.path) for one in (dose.maps if dose else ())}
     mean = found.pop(PROBABILITY_MAP, None) or read_scalar_map(folder / PROBABILITY)
     for one in (mean, *found.values()):
         one.geometry.check_matches(geometry, this=one.name, that="the segmentation", subject=report.subject)

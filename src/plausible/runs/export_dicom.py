@@ -100,7 +100,8 @@ def parametric_map(case: ResultOfCase, source: SourceSeries, folder: Path, _: Ex
 def rtdose(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
     """Maps that are doses."""
     doses = [one for one in case.maps if one.name in DOSES]
-    if not doses:
+    judged = read_dose_result(case.folder)
+    if judged is None or not doses:
         raise InvalidInput(
             Problem(
                 code="E622",
@@ -110,13 +111,11 @@ def rtdose(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSett
                 fix="plausible dose makes it; --to parametric-map writes any map",
             )
         )
-    judged = read_dose_result(case.folder)
-    kind = judged.dose_kind if judged else "physical"
     files = []
     for one in doses:
         for frame, values in zip(one.frames, one.values, strict=True):
             path = folder / "rtdose" / f"{file_name(one.name, frame)}.dcm"
-            dose = Dose(np.ascontiguousarray(values), one.geometry, kind)
+            dose = Dose(np.ascontiguousarray(values), one.geometry, judged.dose_kind)
             write_rtdose(path, dose, source, comment=f"{file_name(one.name, frame)}, 0 where it is not known")
             files.append(path)
     return Written(tuple(files), {})
