@@ -14,6 +14,7 @@ from plausible.aggregate import (
     regions_of,
     touches_edge,
 )
+from plausible.aggregate.regions import grown
 from plausible.core import Geometry, Members, collect
 from plausible.measure import VoteCounts, voxel_maps
 from tests.aggregate.cases import random_members
@@ -35,6 +36,17 @@ def shell(mask: np.ndarray, geometry: Geometry, width_mm: float) -> np.ndarray:
     (region,) = boundary(masks_of(mask, geometry), boundary_mm=width_mm)
     assert region.name == f"boundary_{width_mm:g}_mm"
     return whole(region, geometry)
+
+
+@pytest.mark.parametrize("margin_mm", [0.5, 2.2, 3.0, 5.0])
+@pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
+def test_grown_is_what_lies_within_the_margin_of_a_voxel(share, margin_mm):
+    shape, spacing_mm = (5, 7, 11), (0.7, 1.1, 3.0)
+    mask = np.random.default_rng(3).random(shape) < share
+    centres = np.argwhere(np.ones(shape, bool)) * spacing_mm
+    marked = centres[mask.ravel()]
+    near = [any(np.linalg.norm(marked - one, axis=1) <= margin_mm + 1e-6) for one in centres]
+    assert np.array_equal(grown(mask, margin_mm=margin_mm, spacing_mm=spacing_mm), np.reshape(near, shape))
 
 
 def brute_force_shell(mask: np.ndarray, geometry: Geometry, width_mm: float) -> np.ndarray:

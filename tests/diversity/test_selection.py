@@ -75,6 +75,11 @@ def test_no_rule_beats_all_subsets_and_that_is_what_a_loop_finds(pool, score, n_
         assert other.value >= best - 1e-12, rule
 
 
+def test_all_members_of_a_pool_are_the_pool_and_another_order_is_not(pool):
+    assert pool.select(list(pool.members)) is pool
+    assert pool.select(pool.members[::-1]).members == pool.members[::-1]
+
+
 def test_greedy_steps_are_the_best_step_each_time(pool):
     path = select_members(pool, rule="greedy", score="brier_score", n_members=4).path
     chosen = []

@@ -222,6 +222,16 @@ def box_around(
     return box[0], box[1], box[2]
 
 
+def grown(
+    mask: Bool[np.ndarray, "i j k"], *, margin_mm: float, spacing_mm: tuple[float, float, float]
+) -> Bool[np.ndarray, "i j k"]:
+    """Voxels of a mask, and those whose centre lies within a distance of one of theirs; none if the mask is empty."""
+    found = np.zeros(mask.shape, dtype=bool)
+    box = box_around(mask, margin_mm=margin_mm, spacing_mm=spacing_mm)
+    found[box] = mask[box] | (distance_across(mask[box], spacing_mm) <= margin_mm + ROUNDING_MM)
+    return found
+
+
 def distance_across(
     sides: Bool[np.ndarray, "u v w"] | UInt64[np.ndarray, "u v w"], spacing_mm: tuple[float, float, float]
 ) -> Float32[np.ndarray, "u v w"]:

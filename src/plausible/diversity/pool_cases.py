@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 
 from plausible.aggregate import MemberVolumes, PairwiseOverlap, pairwise_dice
+from plausible.aggregate.regions import grown
 from plausible.core import InvalidInput, Members, Problem, collect
 from plausible.measure import VoteCounts
 
@@ -145,8 +146,8 @@ class Pool:
         return Pool(tuple(case for case in self.cases if case.subject in subjects))
 
     def select(self, ids: Sequence[str]) -> "Pool":
-        """Return only these members, in this order."""
-        return Pool(tuple(case.select(ids) for case in self.cases))
+        """Return only these members, in this order; the pool itself if these are its members."""
+        return self if tuple(ids) == self.members else Pool(tuple(case.select(ids) for case in self.cases))
 
     def equal(self, ids: Sequence[str]) -> Weights:
         """Shares of members that count alike; a member named twice counts twice."""
@@ -172,7 +173,7 @@ def pool_case(
     found = collect(members, PairwiseOverlap, MemberVolumes, VoteCounts)
     drawn = collect(raters, MemberVolumes, VoteCounts)
     marked = np.asarray(np.concatenate([found[VoteCounts].votes, drawn[VoteCounts].votes]).any(axis=0))
-    places = np.flatnonzero(_grown(marked, members.geometry.spacing_mm, margin_mm))
+    places = np.flatnonzero(grown(marked, margin_mm=margin_mm, spacing_mm=members.geometry.spacing_mm))
     n_voxels = len(places)
     if max_voxels is not None and n_voxels > max_voxels:
         rng = np.random.default_rng([seed, zlib.crc32(members.subject.encode())])
@@ -216,22 +217,6 @@ def crps_form(members_ml: Float[np.ndarray, "m s"], raters_ml: Float[np.ndarray,
     apart = np.abs(members_ml[:, np.newaxis] - raters_ml).mean(axis=(1, 2))
     spread = np.abs(members_ml[:, np.newaxis] - members_ml).mean(axis=2)
     return QuadraticForm(0.0, apart, -spread / 2)
-
-
-def _grown(marked: Bool[np.ndarray, "i j k"], spacing_mm: Sequence[float], margin_mm: float) -> np.ndarray:
-    """Voxels within a margin of what is marked; none if nothing is."""
-    from scipy.ndimage import distance_transform_edt
-
-    grown = np.zeros(marked.shape, dtype=bool)
-    if marked.any():
-        box = []
-        for axis, spacing in enumerate(spacing_mm):
-            there = np.flatnonzero(marked.any(axis=tuple({0, 1, 2} - {axis})))
-            more = math.ceil(margin_mm / spacing)
-            box.append(slice(max(0, int(there[0]) - more), int(there[-1]) + more + 1))
-        near = distance_transform_edt(~marked[tuple(box)], sampling=spacing_mm) <= margin_mm
-        grown[tuple(box)] = near
-    return grown
 
 
 def _values(members: Members, places: np.ndarray) -> Float32[np.ndarray, "m c v"]:

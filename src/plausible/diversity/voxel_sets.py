@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, UInt64
 
 from plausible.aggregate.hard import pack_masks
-from plausible.aggregate.regions import ROUNDING_MM, box_around, distance_across
+from plausible.aggregate.regions import box_around, grown
 from plausible.core import Catalogue, Geometry
 
 BAND_MM = 4.0
@@ -63,7 +63,8 @@ def contour_band(marked: Marked, geometry: Geometry, *, band_mm: float) -> Bool[
     band = np.zeros(geometry.shape, dtype=bool)
     box = box_around(marked.ever, margin_mm=band_mm, spacing_mm=geometry.spacing_mm)
     ever, always = marked.ever[box], marked.always[box]
-    band[box] = _near(ever, geometry, band_mm) & _near(~always, geometry, band_mm)
+    near_both = (grown(one, margin_mm=band_mm, spacing_mm=geometry.spacing_mm) for one in (ever, ~always))
+    band[box] = np.logical_and(*near_both)
     return band
 
 
@@ -117,8 +118,3 @@ def unpacked(bits: UInt64[np.ndarray, " w"], shape: tuple[int, ...]) -> Bool[np.
 def _told(name: str, band_mm: float, references: int) -> str:
     told = f"{name}_{band_mm:g}_mm" if name == contour_band.__name__ else name
     return f"{told}_with_references" if references and name != whole_image.__name__ else told
-
-
-def _near(mask: np.ndarray, geometry: Geometry, band_mm: float) -> np.ndarray:
-    """Voxels of a mask, and those whose centre lies within a distance of one of them."""
-    return np.asarray(mask | (distance_across(mask, geometry.spacing_mm) <= band_mm + ROUNDING_MM))

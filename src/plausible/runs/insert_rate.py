@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 import plausible
-from plausible.aggregate.regions import ROUNDING_MM, distance_across
+from plausible.aggregate.regions import grown
 from plausible.core import Case, InvalidInput, Member, Members, Problem, Study, content_key, sha256_of
 from plausible.evaluate import ProbabilityScores, negative_log_likelihood, presence_scores, probability_scores
 from plausible.evaluate.calibration import questions
@@ -206,9 +206,7 @@ def _scores(
 
 def _near(rater: Member, near_mm: float) -> Bool[np.ndarray, "i j k"]:
     marked = np.asarray(rater.classes.masks(rater.probabilities).any(axis=0))
-    if not marked.any():
-        return marked
-    return np.asarray(marked | (distance_across(marked, rater.geometry.spacing_mm) <= near_mm + ROUNDING_MM))
+    return grown(marked, margin_mm=near_mm, spacing_mm=rater.geometry.spacing_mm)
 
 
 def _comparable(row: RateScore) -> float:
