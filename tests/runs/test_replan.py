@@ -7,13 +7,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from plausible.core import Classes, Geometry, InvalidInput
+from plausible.core import Case, Classes, Geometry, InvalidInput, Members
 from plausible.dose.plan import BeamSettings, PlanGoal, SearchSettings
 from plausible.io import read_study
 from plausible.runs import replan_case as runs_case
+from plausible.runs.assess_case import assess_members
 from plausible.runs.replan import Replan, estimate_case, replan_case, replan_study
 from plausible.runs.replan_contours import (
     NoiseSettings,
+    _reference,
     body_of,
     noisy_contourings,
     signed_distance_mm,
@@ -22,6 +24,7 @@ from plausible.runs.replan_fixed import FixedStructures, checked
 from plausible.runs.replan_goals import read_goals
 from plausible.runs.replan_record import matrices_of
 from plausible.runs.replan_settings import ReplanSettings
+from plausible.runs.settings import AssessSettings
 
 SHAPE = (32, 28, 12)
 AFFINE = np.diag([6.0, 6.0, 6.0, 1.0])

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from scipy import ndimage
 
-from plausible.core import Case, Classes, Geometry, InvalidInput, Problem
+from plausible.core import Case, Classes, Geometry, InvalidInput, Problem, collect
 from plausible.dose.plan import Contouring, Region
+from plausible.measure import VoxelStatistics, mean_probability
 from plausible.sample.copula import GaussianField
 
 REFERENCE = "reference"
