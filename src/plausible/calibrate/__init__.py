@@ -1,7 +1,7 @@
 """Promises that hold for new patients: conformal prediction, risk control, failure flags, and a lamp over them all."""
 
 from plausible.calibrate.bounds import ScoreBound, fit_score_bound
-from plausible.calibrate.constraint_pass import ConstraintPass, Operator, PassDecision, fit_constraint_pass
+from plausible.calibrate.constraint_pass import ConstraintPass, Operator, PassDecision, fit_constraint_pass, violates
 from plausible.calibrate.counts import ThresholdCounts, log_odds_grid, threshold_counts
 from plausible.calibrate.dvh_band import DvhBand, DvhBandOfPatient, DvhCurve, fit_dvh_band
 from plausible.calibrate.failure import (
@@ -187,5 +187,6 @@ __all__ = [
     "smallest_n",
     "smallest_reach",
     "threshold_counts",
+    "violates",
     "weighted_quantile",
 ]

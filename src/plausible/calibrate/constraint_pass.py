@@ -129,7 +129,7 @@ def fit_constraint_pass(
         raise ValueError(f"spread_floor must be above 0, got {spread_floor}")
     patients = of_rows(predictions, spreads, references)
     predicted, spread, true = patients.values
-    violated = _violated(true, limit, operator)
+    violated = violates(true, operator, limit)
     dangerous = _margins(predicted, spread, limit, operator, spread_floor)[violated]
     allowed = math.floor(alpha * (patients.n + 1) - 1 + 1e-9)
     if allowed < 0 and if_infeasible == "raise":
@@ -171,7 +171,8 @@ def _smallest_caution(dangerous: Float[np.ndarray, " v"], allowed: int) -> float
     return float(np.sort(dangerous)[::-1][allowed])
 
 
-def _violated(values: Float[np.ndarray, " s"], limit: float, operator: Operator) -> Bool[np.ndarray, " s"]:
+def violates(values: Float[np.ndarray, " s"], operator: Operator, limit: float) -> Bool[np.ndarray, " s"]:
+    """Whether each value breaks a limit; an undefined one breaks none."""
     broken = {"<": values >= limit, "<=": values > limit, ">": values <= limit, ">=": values < limit}
     return broken[operator]
 

@@ -1,10 +1,11 @@
 """From plausible contours and a dose to dose-volume histograms, their bands, and the risk of missing a constraint."""
 
+from plausible.calibrate import Operator
 from plausible.dose.bands import DvhBands, alpha_dvh, coverage_map, dvh_bands, relative_curves
 from plausible.dose.conformity import CONFORMITY_INDICES, dose_grid_dvh, paddick_conformity, rtog_conformity
 from plausible.dose.constraint_file import SHIPPED, parse_constraints, shipped_constraints
 from plausible.dose.constraint_risk import BINOMIAL_INTERVALS, ConstraintRisk, RiskSettings, constraint_risk
-from plausible.dose.constraints import Constraint, ConstraintSet, Lkb, Operator
+from plausible.dose.constraints import Constraint, ConstraintSet, Lkb
 from plausible.dose.contour_planes import Plane, Planes, contour_planes
 from plausible.dose.dose_rows import SPREAD_SCORES, risk_row, sensitivity_rows, spread_rows
 from plausible.dose.dvh import Dvh, dvh_of_cells, dvh_of_samples, join, on_doses

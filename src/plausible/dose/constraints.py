@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from plausible.calibrate import Operator, violates
 from plausible.core import standard_name
 from plausible.dose.metric_text import DoseMetric, parse_metric
-
-Operator: TypeAlias = Literal["<", "<=", ">", ">="]
-"""What must hold between the metric and its limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +54,7 @@ class Constraint:
     def violated_by(self, values: Float[np.ndarray, "m"], *, acceptable: bool = False) -> Bool[np.ndarray, "m"]:
         """Whether each value breaks the limit, or that of the acceptable variation. An undefined value breaks none."""
         limit = self.acceptable if acceptable and self.acceptable is not None else self.limit
-        broken = {"<": values >= limit, "<=": values > limit, ">": values <= limit, ">=": values < limit}
-        return np.asarray(broken[self.operator] & np.isfinite(values))
+        return np.asarray(violates(values, self.operator, limit) & np.isfinite(values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

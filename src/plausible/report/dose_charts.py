@@ -93,6 +93,6 @@ def _limit(one: ConstraintDose, across: Axis, up: Axis) -> Markup:
         return Markup("")
     x = across(one.at_dose_gy)
     y = up(100 * one.at_share) if math.isfinite(one.at_share) else BOTTOM - 5.0
-    shape = f"M{x:.1f} {y:.1f}l8 -4.5v9z" if one.text.split()[-2].startswith("<") else f"M{x:.1f} {y:.1f}l-8 -4.5v9z"
+    shape = f"M{x:.1f} {y:.1f}l8 -4.5v9z" if one.operator in ("<", "<=") else f"M{x:.1f} {y:.1f}l-8 -4.5v9z"
     told = f"{one.text} {one.unit}: {one.verdict.replace('_', ' ')}, P(violation) {number(one.probability, 2)}"
     return tag("path", tag("title", told), d=shape, class_=f"dvh-limit {one.verdict}")

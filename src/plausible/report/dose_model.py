@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from plausible.calibrate import Operator
 from plausible.core import INTENDED_USE, SCHEMA_VERSION, DoseKind
 from plausible.report.model import DoseState, MapFile, Quantity
 
@@ -49,6 +50,7 @@ class ConstraintDose:
     metric: str
     unit: str
     text: str  # e.g. "D2%[Gy] < 45"
+    operator: Operator  # what must hold between metric and limit
     limit: float
     acceptable: float | None
     priority: int | None

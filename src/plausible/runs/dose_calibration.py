@@ -179,17 +179,12 @@ def _pass(
         predicted,
         spread,
         reference,
-        operator=operator_of(asked),
+        operator=asked.operator,
         limit=asked.limit,
         alpha=settings.missed,
         spread_floor=settings.floor(asked.unit),
         **common,
     )
-
-
-def operator_of(constraint: ConstraintDose) -> Any:
-    """What must hold between metric and limit: the middle word of "D2%[Gy] < 45"."""
-    return constraint.text.removeprefix(constraint.metric).split()[0]
 
 
 def _band(
@@ -286,9 +281,7 @@ def _decided(
     subject: str, structure: str, constraint: ConstraintDose, metric: MetricDose, calibrations: Calibrations
 ) -> ConstraintDose:
     rules = calibrations.all_about(ConstraintPass, structure, measure=constraint.metric)
-    record = next(
-        (one for one in rules if (one.operator, one.limit) == (operator_of(constraint), constraint.limit)), None
-    )
+    record = next((one for one in rules if (one.operator, one.limit) == (constraint.operator, constraint.limit)), None)
     if record is None or not (_is_known(metric.nominal) and _is_known(metric.sd)):
         return constraint
     prediction, spread = (_row(subject, structure, metric, value) for value in (metric.nominal, metric.sd))

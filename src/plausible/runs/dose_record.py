@@ -114,6 +114,7 @@ def _constraint(one: Constraint, dvhs: MemberDvhs, raters: MemberDvhs | None, se
         metric=metric.text,
         unit=metric.unit,
         text=one.text,
+        operator=one.operator,
         limit=one.limit,
         acceptable=one.acceptable,
         priority=one.priority,

@@ -136,7 +136,6 @@ def _constraint_lines(one: CaseDose) -> Iterator[dict[str, Any]]:
                 "subject": one.subject,
                 "structure": structure.name,
                 "tg263": structure.standard_name,
-                "operator": line.text.split()[-2],
                 "acceptable": "" if line.acceptable is None else line.acceptable,
                 "priority": "" if line.priority is None else line.priority,
                 "k_acceptable": "" if line.k_acceptable is None else line.k_acceptable,
