@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from plausible.diversity.decomposition import (
     DECOMPOSITIONS,
-    FLOOR,
     brier_arithmetic,
     brier_bias_variance_diversity,
     cross_entropy_arithmetic,
     cross_entropy_bias_variance_diversity,
     cross_entropy_geometric,
 )
+from plausible.measure import PROBABILITY_FLOOR
 
 SIZES = st.tuples(st.integers(2, 6), st.integers(2, 4), st.integers(1, 5), st.integers(0, 2**16))
 
@@ -69,7 +69,7 @@ def test_geometric_diversity_is_minus_log_of_the_normaliser():
 
 def test_label_maps_cost_the_floor_and_no_more():
     found = cross_entropy_arithmetic(np.array([[[1.0], [0.0]]] * 2), np.array([[0.0], [1.0]]))
-    assert found.ensemble_loss[0] == pytest.approx(-math.log(FLOOR / (1 + FLOOR)))
+    assert found.ensemble_loss[0] == pytest.approx(-math.log(PROBABILITY_FLOOR / (1 + PROBABILITY_FLOOR)))
     assert found.diversity[0] == pytest.approx(0, abs=1e-12)
 
 

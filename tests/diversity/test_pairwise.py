@@ -28,6 +28,7 @@ from plausible.diversity.soft_pairwise import divergences
 from plausible.diversity.summary import measures_of
 from plausible.diversity.voxel_sets import VOXEL_SETS, unpacked, voxel_set
 from plausible.evaluate import normalized_surface_dice, surface_distances
+from plausible.measure import PROBABILITY_FLOOR
 
 GRID = Geometry((5, 7, 11), np.diag([0.7, 1.1, 3.0, 1.0]))
 CLASSES = Classes.exclusive_of({"background": 0, "liver": 1, "tumour": 2})
@@ -211,7 +212,7 @@ def test_divergences_of_two_coins():
     assert kl[1, 0] == pytest.approx(0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1), rel=1e-5)
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert js[1, 2] == pytest.approx(entropy - math.log(2) / 2, rel=1e-6)
-    assert kl[1, 2] == pytest.approx(0.5 * math.log(0.5) + 0.5 * math.log(0.5 / 1e-7), rel=1e-3)
+    assert kl[1, 2] == pytest.approx(0.5 * math.log(0.5) + 0.5 * math.log(0.5 / PROBABILITY_FLOOR), rel=1e-3)
 
 
 def test_opposite_members_are_log_2_apart():

@@ -7,7 +7,7 @@ How much that is depends on the loss and on how members are pooled, and so the p
 - Cross-entropy and the arithmetic mean: depends on the label.
 
 So a gain is bought: members that are worse by more than they are different make a worse pool. Every identity holds to
-rounding for each voxel. Probabilities are held above `FLOOR` for the cross-entropy, and sum to one afterwards.
+rounding for each voxel. For the cross-entropy probabilities are held above `PROBABILITY_FLOOR`, and sum to one again.
 
 Sources: Krogh and Vedelsby 1994 (squared error); Wood et al. 2023, arXiv:2301.03962 (Bregman losses and their pools).
 """
@@ -20,9 +20,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from plausible.core import Catalogue
-
-FLOOR = 1e-7
-"""Smallest probability in a cross-entropy; a label map's 0 would cost infinitely much."""
+from plausible.measure import PROBABILITY_FLOOR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,8 +150,8 @@ def cross_entropy_bias_variance_diversity(
 
 
 def floored_logarithms(p: Float[np.ndarray, "*b c n"]) -> Float64[np.ndarray, "*b c n"]:
-    """Logarithms of probabilities that are at least `FLOOR` and sum to one over the classes."""
-    floored = np.maximum(np.asarray(p, np.float64), FLOOR)
+    """Logarithms of probabilities that are at least `PROBABILITY_FLOOR` and sum to one over the classes."""
+    floored = np.maximum(np.asarray(p, np.float64), PROBABILITY_FLOOR)
     return np.log(floored) - np.log(floored.sum(axis=-2, keepdims=True))
 
 

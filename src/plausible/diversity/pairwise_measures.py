@@ -72,7 +72,7 @@ def surface_dice_distance(pairs: SurfacePairs) -> Float[np.ndarray, "*b m m"]:
 def kullback_leibler(pairs: SoftPairs) -> Float[np.ndarray, "*b m m"]:
     """Information lost where the column's probabilities stand for the row's, mean per voxel. Not symmetric.
 
-    KL(p_i ‖ p_j) = Σ_c p_i log(p_i / p_j), from 0 (copies); probabilities are held above 1e-7, so it is at most 16.1.
+    KL(p_i ‖ p_j) = Σ_c p_i log(p_i / p_j), from 0 (copies); p is floored at 1/131070, so at most log 131070 = 11.8.
     """
     return _ratio(pairs.kl, pairs.n)
 
