@@ -16,6 +16,7 @@ from plausible.evaluate import (
     surface_distances,
     top_label_bins,
 )
+from plausible.evaluate.cohort_summary import mean_estimate
 from plausible.evaluate.overlap import dice
 from plausible.evaluate.surface import normalized_surface_dice
 from plausible.measure import VoxelStatistics, mean_probability
@@ -177,6 +178,17 @@ def test_an_uncertainty_orders_the_other_way(cohort):
     ours, theirs = (evaluate_cohort(r, seed=0, n_resamples=50).risk_coverage for r in (rows, turned))
     assert [c.selective_risk for c in ours] == [c.selective_risk for c in theirs]
     assert len(set(ours[0].selective_risk)) > 1
+
+
+def test_a_mean_has_an_interval_if_two_patients_have_a_value():
+    told = {"seed": 0, "n_resamples": 100}
+    alone = mean_estimate([1.0, 4.0, math.nan], patients=["a", "a", "b"], **told)
+    assert (alone.value, alone.n, alone.n_undefined) == (2.5, 1, 1)
+    assert math.isnan(alone.low)
+    both = mean_estimate([1.0, 4.0, math.nan], **told)
+    assert (both.value, both.n, both.n_undefined) == (2.5, 2, 1)
+    assert both.low <= 2.5 <= both.high
+    assert math.isnan(mean_estimate([], **told).value)
 
 
 def test_one_case_has_no_interval_and_does_not_fail(cohort):

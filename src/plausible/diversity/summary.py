@@ -7,7 +7,6 @@ defined although most subjects have none. Several references of a subject are ea
 Intervals draw patients. Voxels of one image err together, so that an interval over voxels would be far too narrow.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -19,8 +18,8 @@ from plausible.core import Entry, Score
 from plausible.diversity.case import ALL_MEMBERS, MEAN_OF_PAIRS, MeasuredPart
 from plausible.diversity.pairwise import Counts, ErrorGroup, counts_of, pool, stack
 from plausible.diversity.pairwise_measures import DIVERSITY_MEASURES, GROUP_MEASURES, mean_of_pairs
-from plausible.evaluate import Estimate, bootstrap_mean
-from plausible.evaluate.bootstrap import bootstrap_units
+from plausible.evaluate import Estimate, bootstrap_units
+from plausible.evaluate.cohort_summary import mean_defined, mean_estimate, no_interval
 
 LEVEL = 0.95
 BY_SUBJECT, POOLED = "mean_of_subjects", "pooled"
@@ -127,13 +126,9 @@ def lines_by_subject(
             groups.setdefault(key, {}).setdefault(subject, []).append(row.value)
             units[row.measure] = row.unit
     for key, by_subject in groups.items():
-        values = [_mean(told) for told in by_subject.values()]
+        values = [mean_defined(told) for told in by_subject.values()]
         owners = [patients.get(subject, subject) for subject in by_subject]
-        known = {owner for owner, value in zip(owners, values, strict=True) if not math.isnan(value)}
-        if len(known) > 1:
-            estimate = bootstrap_mean(np.array(values), seed=seed, clusters=owners, n_resamples=n_resamples)
-        else:
-            estimate = _without(_mean(values), len(known), n_undefined=sum(map(math.isnan, values)))
+        estimate = mean_estimate(values, seed=seed, n_resamples=n_resamples, level=LEVEL, patients=owners)
         yield _line(key, BY_SUBJECT, estimate, units[key[3]])
 
 
@@ -147,7 +142,7 @@ def _bootstrapped(stacked: Counts, entry: Entry[Any], n_patients: int, *, seed: 
         return np.asarray(values if isinstance(stacked, ErrorGroup) else mean_of_pairs(values))
 
     if n_patients < 2:
-        return _without(float(of_drawn(np.zeros((1, 1), np.int64))[0]), n_patients, n_undefined=0)
+        return no_interval(float(of_drawn(np.zeros((1, 1), np.int64))[0]), LEVEL, n=n_patients)
     return bootstrap_units(of_drawn, n_units=n_patients, seed=seed, n_resamples=n_resamples, level=LEVEL)
 
 
@@ -178,13 +173,3 @@ def _line(key: tuple[str, str, str, str, str], pooling: str, found: Estimate, un
         n=found.n,
         n_undefined=found.n_undefined,
     )
-
-
-def _without(value: float, n: int, *, n_undefined: int) -> Estimate:
-    """An estimate without an interval."""
-    return Estimate(value=value, low=math.nan, high=math.nan, level=LEVEL, n=n, n_undefined=n_undefined)
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan

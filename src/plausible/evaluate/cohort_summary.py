@@ -5,7 +5,7 @@ A subject's raters, and its single members, are averaged first; NaN are left out
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +59,7 @@ def summary_lines(rows: Sequence[Score], *, seed: int, n_resamples: int, level: 
             tables[DIFFERENCE] = {s: pooled.get(s, math.nan) - single.get(s, math.nan) for s in {**pooled, **single}}
         first = next(iter(by_reduction.values()))[0]
         for reduction, table in tables.items():
-            estimate = _mean(list(table.values()), seed=seed, n_resamples=n_resamples, level=level)
+            estimate = mean_estimate(list(table.values()), seed=seed, n_resamples=n_resamples, level=level)
             yield SummaryLine(
                 measure=measure,
                 structure=structure,
@@ -116,15 +116,31 @@ def per_subject(rows: Sequence[Score]) -> dict[str, float]:
 def mean_defined(values: Sequence[float]) -> float:
     """Mean of the defined values; NaN without any."""
     defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
+    return math.fsum(defined) / len(defined) if defined else math.nan
 
 
-def _mean(values: Sequence[float], *, seed: int, n_resamples: int, level: float) -> Estimate:
-    """Mean with its interval, or without one for fewer than two subjects."""
-    known = sum(not math.isnan(value) for value in values)
-    if known > 1:
-        return bootstrap_mean(np.array(values), seed=seed, n_resamples=n_resamples, level=level)
-    return no_interval(mean_defined(values), level, n=known, n_undefined=len(values) - known)
+def mean_estimate(
+    values: Sequence[float],
+    *,
+    seed: int,
+    n_resamples: int,
+    level: float = 0.95,
+    patients: Sequence[Hashable] | None = None,
+) -> Estimate:
+    """Mean of the defined values with its interval over patients; without one if fewer than two have a value.
+
+    Args:
+        values: of each subject.
+        seed: of the draws.
+        n_resamples: how many draws.
+        level: of the interval.
+        patients: who each value belongs to; None if each subject is a patient.
+    """
+    owners = range(len(values)) if patients is None else patients
+    known = {owner for owner, value in zip(owners, values, strict=True) if not math.isnan(value)}
+    if len(known) > 1:
+        return bootstrap_mean(np.array(values), seed=seed, clusters=patients, n_resamples=n_resamples, level=level)
+    return no_interval(mean_defined(values), level, n=len(known), n_undefined=sum(map(math.isnan, values)))
 
 
 def no_interval(value: float, level: float, *, n: int, n_undefined: int = 0) -> Estimate:

@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Float
 
 from plausible.core import Direction, InvalidInput, Problem, Score
-from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_mean, bootstrap_statistic
+from plausible.evaluate.bootstrap import N_RESAMPLES, Estimate, bootstrap_statistic
+from plausible.evaluate.cohort_summary import mean_defined, mean_estimate, no_interval
 from plausible.evaluate.paired import (
     N_PERMUTATIONS,
     benjamini_hochberg,
@@ -173,7 +174,7 @@ def compare_table(table: PairedTable, *, settings: ComparisonSettings) -> Compar
     return _line(
         table,
         estimate,
-        means=(_mean(first[known]), _mean(second[known])),
+        means=(mean_defined(first[known].tolist()), mean_defined(second[known].tolist())),
         n=int(known.sum()),
         effects=(cohens_d(apart), rank_biserial(apart), probability_of_superiority(toward * apart)),
         p=p,
@@ -183,16 +184,14 @@ def compare_table(table: PairedTable, *, settings: ComparisonSettings) -> Compar
 def _estimate_mean(
     apart: Float[np.ndarray, " s"], clusters: list[Hashable] | None, settings: ComparisonSettings
 ) -> tuple[Estimate, float]:
-    n = len(unit_sums(apart, clusters))
-    if n < 2:
-        n_undefined = int(np.isnan(apart).sum())
-        mean = _mean(apart[~np.isnan(apart)])
-        return _without_interval(mean, n, n_undefined, settings.level), math.nan
-    p = sign_flip_test(apart, seed=settings.seed, clusters=clusters, n_permutations=settings.n_permutations)
-    estimate = bootstrap_mean(
-        apart, seed=settings.seed, clusters=clusters, n_resamples=settings.n_resamples, level=settings.level
+    estimate = mean_estimate(
+        apart.tolist(), seed=settings.seed, patients=clusters, n_resamples=settings.n_resamples, level=settings.level
     )
-    return estimate, p
+    if estimate.n < 2:
+        return estimate, math.nan
+    return estimate, sign_flip_test(
+        apart, seed=settings.seed, clusters=clusters, n_permutations=settings.n_permutations
+    )
 
 
 def _areas(pair: Mapping[str, Sequence[Score]], settings: ComparisonSettings) -> Iterator[ComparedLine]:
@@ -202,7 +201,7 @@ def _areas(pair: Mapping[str, Sequence[Score]], settings: ComparisonSettings) ->
         clusters = settings.clusters(risks.subjects)
         n = len(unit_sums(np.where(known, 1.0, np.nan), clusters))
         first, second = (area(columns[m, known], columns[m + 2, known]) for m in (0, 1))
-        estimate = _without_interval(first - second, n, int((~known).sum()), settings.level)
+        estimate = no_interval(first - second, settings.level, n=n, n_undefined=int((~known).sum()))
         if n > 1:
             estimate = bootstrap_statistic(
                 _area_difference,
@@ -270,14 +269,6 @@ def _better(table: PairedTable, difference: float) -> str:
     if table.higher_is == "neither" or math.isnan(difference) or difference == 0:
         return ""
     return table.methods[(difference > 0) == (table.higher_is == "worse")]
-
-
-def _without_interval(value: float, n: int, n_undefined: int, level: float) -> Estimate:
-    return Estimate(value=value, low=math.nan, high=math.nan, level=level, n=n, n_undefined=n_undefined)
-
-
-def _mean(known: Float[np.ndarray, " k"]) -> float:
-    return float(known.mean()) if len(known) else math.nan
 
 
 def _adjusted(lines: Sequence[ComparedLine]) -> tuple[ComparedLine, ...]:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from plausible.core import Direction, Score
 from plausible.evaluate.case import ENSEMBLE, MEMBER
 from plausible.evaluate.ceiling import RATER
-from plausible.evaluate.cohort_summary import SINGLE_MEMBER
+from plausible.evaluate.cohort_summary import SINGLE_MEMBER, mean_defined
 from plausible.evaluate.references import of_primary
 from plausible.evaluate.risk_coverage import area_under_risk_coverage
 
@@ -129,7 +129,7 @@ def _values(rows: Sequence[Score]) -> dict[tuple[str, str], float]:
         if row.reduction in of_place:
             raise ValueError(f"{row.subject}: two values of {_line(row)} against {row.against or 'no reference'}")
         of_place[row.reduction] = row.value
-    return {place: _mean(list(values.values())) for place, values in found.items()}
+    return {place: mean_defined(list(values.values())) for place, values in found.items()}
 
 
 def _per_subject(tables: Sequence[Mapping[tuple[str, str], float]], subjects: Sequence[str]) -> list[list[float]]:
@@ -138,12 +138,7 @@ def _per_subject(tables: Sequence[Mapping[tuple[str, str], float]], subjects: Se
     for subject, rater in tables[0]:
         if not any(math.isnan(table.get((subject, rater), math.nan)) for table in tables):
             raters[subject].append(rater)
-    return [[_mean([table[s, rater] for rater in raters.get(s, [])]) for table in tables] for s in subjects]
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else math.nan
+    return [[mean_defined([table[s, rater] for rater in raters.get(s, [])]) for table in tables] for s in subjects]
 
 
 def risk_tables(

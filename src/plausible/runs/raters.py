@@ -15,7 +15,8 @@ from typing import TypeAlias
 import numpy as np
 
 from plausible.core import Classes, Geometry, InvalidInput, MemberInfo, Members, Problem, Score, provenance
-from plausible.evaluate import Estimate, bootstrap_mean, bootstrap_weighted, weighted_aurc
+from plausible.evaluate import Estimate, bootstrap_weighted, weighted_aurc
+from plausible.evaluate.cohort_summary import mean_defined, mean_estimate
 from plausible.evaluate.rater_study import CONSENSUS_OF_ALL, OTHERS, RaterLine, rater_rows
 from plausible.io import hash_files, write_failures, write_rows
 from plausible.io.atomic import plain_json, write_json, write_text
@@ -186,9 +187,10 @@ def _summary(
             key = row.structure, compared, _measure(row), each
             groups.setdefault(key, {}).setdefault(subject, []).append(row.value)
             units[_measure(row)] = row.unit
-    means = {key: {subject: _mean(told) for subject, told in cases.items()} for key, cases in groups.items()}
+    means = {key: {subject: mean_defined(told) for subject, told in cases.items()} for key, cases in groups.items()}
     for (structure, compared, measure, rater), values in {**means, **_over_structures(means)}.items():
-        estimate = _estimate(list(values.values()), [owner[s] for s in values], settings, seed)
+        estimate = mean_estimate(list(values.values()), seed=seed, n_resamples=settings.resamples,
+                                 patients=[owner[s] for s in values])  # fmt: skip
         yield _line(structure, compared, measure, rater, units[measure], estimate, len(values))
     yield from _ranking(rows, owner, settings, seed)
 
@@ -200,7 +202,7 @@ def _over_structures(means: Mapping[_Key, Mapping[str, float]]) -> dict[_Key, di
         of_all = found.setdefault((ALL, compared, measure, rater), {})
         for subject, value in cases.items():
             of_all.setdefault(subject, []).append(value)
-    return {key: {subject: _mean(told) for subject, told in cases.items()} for key, cases in found.items()}
+    return {key: {subject: mean_defined(told) for subject, told in cases.items()} for key, cases in found.items()}
 
 
 PER_RATER = ("log_volume_ratio_to_others", "staple_sensitivity", "staple_specificity")
@@ -240,19 +242,6 @@ def _ranking(
                 weighted_aurc, confidence, risk, seed=seed, clusters=patients, n_resamples=settings.resamples
             )
             yield _line(structure, OTHERS, "area_under_risk_coverage", "", "risk", area, n_cases)
-
-
-def _estimate(values: Sequence[float], patients: Sequence[str], settings: RatersSettings, seed: int) -> Estimate:
-    known = {patient for patient, value in zip(patients, values, strict=True) if not math.isnan(value)}
-    if len(known) > 1:
-        return bootstrap_mean(np.array(values), seed=seed, clusters=patients, n_resamples=settings.resamples)
-    n_undefined = sum(map(math.isnan, values))
-    return Estimate(value=_mean(values), low=math.nan, high=math.nan, level=0.95, n=len(known), n_undefined=n_undefined)
-
-
-def _mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
 
 
 def _line(
