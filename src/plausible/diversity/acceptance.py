@@ -23,7 +23,7 @@ Sources: Efron 1987, doi:10.1080/01621459.1987.10478410 (BCa); Abe et al. 2024, 
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -37,6 +37,7 @@ from plausible.evaluate import Estimate, bootstrap_mean, bootstrap_weighted, wei
 Decision: TypeAlias = Literal["accepted", "rejected", "undecided"]
 Outcome: TypeAlias = Literal["met", "broken", "open"]
 
+CONDITIONS = ("members", "ensemble", "silent failures")
 MEMBER_SCORE = "negative_log_likelihood"
 ENSEMBLE_SCORES = ("negative_log_likelihood", "brier_score", "volume_crps", "area_under_risk_coverage")
 
@@ -137,11 +138,16 @@ class Difference:
 class Verdict:
     """Whether a change of the ensemble is accepted, and why."""
 
-    decision: Decision
     change: str
     baseline: str
     lines: tuple[Difference, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+
+    @property
+    def decision(self) -> Decision:
+        """Rejected if one condition is broken, accepted if all are met."""
+        outcomes = {self.outcome(one) for one in CONDITIONS}
+        return "rejected" if "broken" in outcomes else "accepted" if outcomes == {"met"} else "undecided"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -217,12 +223,9 @@ def accept(
     lines += [compare.line("ensemble", one, change.scores[one], baseline.scores[one], shared) for one in change.scores]
     silent = (change.silent_failures, baseline.silent_failures)
     lines.append(compare.line("silent failures", "rate", *silent, chosen.level, chosen.silent_tolerance))
-    found = Verdict(decision="undecided", change=change.name, baseline=baseline.name, lines=tuple(lines),
-                    notes=_notes(change, baseline, lines))  # fmt: skip
-    outcomes = {found.outcome(one) for one in ("members", "ensemble", "silent failures")}
-    decision: Decision = "rejected" if "broken" in outcomes else "accepted" if outcomes == {"met"} else "undecided"
-    return Verdict(decision=decision, change=found.change, baseline=found.baseline, lines=found.lines,
-                   notes=found.notes)  # fmt: skip
+    return Verdict(
+        change=change.name, baseline=baseline.name, lines=tuple(lines), notes=_notes(change, baseline, lines)
+    )
 
 
 @dataclass(frozen=True, slots=True)
