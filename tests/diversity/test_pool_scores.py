@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,14 @@ def test_agreement_is_the_mean_over_pairs_of_different_members():
     assert agreement(case, pool.equal(["m1", "m2", "m5"])) == pytest.approx(expected)
     assert agreement(case, pool.equal(["m1", "m1", "m2"])) == pytest.approx(case.dice[:, 1, 2].mean())
     assert np.isnan(agreement(case, pool.equal(["m1"])))
+
+
+def test_members_that_both_lack_a_structure_agree_on_it_in_full():
+    case, _, _ = case_of(6)
+    dice = case.dice.copy()
+    dice[0, 1, 2] = dice[0, 2, 1] = np.nan
+    found = agreement(replace(case, dice=dice), Pool((case,)).equal(["m1", "m2"]))
+    assert found == pytest.approx((1 + dice[1, 1, 2]) / 2)
 
 
 def test_one_member_has_no_confidence_so_its_area_is_its_mean_risk():

@@ -13,6 +13,7 @@ from jaxtyping import Float, Float64
 
 from plausible.core import Catalogue
 from plausible.diversity.pool_cases import Pool, PoolCase, Weights, decided
+from plausible.diversity.sequential import mean_over_pairs
 from plausible.evaluate.comparison import area
 from plausible.measure import PROBABILITY_FLOOR
 
@@ -108,17 +109,21 @@ def member_values(pool: Pool, weights: Weights, score: str) -> Float[np.ndarray,
 
 
 def agreement(case: PoolCase, weights: Weights) -> float:
-    """Mean pairwise Dice of different members, by their shares, mean over structures; NaN for a single one."""
-    pairs = np.triu(np.outer(weights, weights), k=1)
-    known = ~np.isnan(case.dice)
-    total = (known * pairs).sum(axis=(1, 2))
-    shared = (np.where(known, case.dice, 0) * pairs).sum(axis=(1, 2))
-    return float((shared[total > 0] / total[total > 0]).mean()) if (total > 0).any() else math.nan
+    """Mean of `pair_agreement` over different members, by their shares; NaN for a single one."""
+    return mean_over_pairs(pair_agreement(case), weights)
+
+
+def pair_agreement(case: PoolCase) -> Float64[np.ndarray, "m m"]:
+    """Dice of every two members of a case, mean over structures; members that both lack a structure agree in full.
+
+    So every pair counts, and what is known of a few members bounds what all of them will say.
+    """
+    return np.asarray(np.nan_to_num(case.dice, nan=1.0).mean(axis=0), np.float64)
 
 
 def mean_agreement(pool: Pool) -> Float64[np.ndarray, "m m"]:
-    """Dice of every two members, mean over structures and cases; members that both lack a structure agree in full."""
-    return np.mean([np.nan_to_num(case.dice, nan=1.0).mean(axis=0) for case in pool.cases], axis=0)
+    """`pair_agreement`, mean over cases."""
+    return np.mean([pair_agreement(case) for case in pool.cases], axis=0)
 
 
 def _log_loss(case: PoolCase, weights: Weights) -> float:

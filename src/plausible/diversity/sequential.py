@@ -19,6 +19,7 @@ over pairs); the plan of votes is unpublished, its error is computed and not app
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -148,19 +149,26 @@ def stop_by_agreement(
     """
     filled = np.nan_to_num(dice, nan=1.0)
     m = len(filled)
-    full = _pair_mean(filled)
+    flagged = mean_over_pairs(filled) < threshold
     if kind == "exact":
         for k in range(2, m + 1):
             seen = k * (k - 1) / (m * (m - 1))
-            low = _pair_mean(filled[:k, :k]) * seen
+            low = mean_over_pairs(filled[:k, :k]) * seen
             if low >= threshold or low + 1 - seen < threshold:
                 return Stopped(decision=low < threshold, used=k)
-        return Stopped(decision=full < threshold, used=m)
+        return Stopped(decision=flagged, used=m)
     found = _stop(
-        m, lambda k: (_pair_mean(filled[:k, :k]), _pseudo_values(filled[:k, :k])), full >= threshold,
+        m, lambda k: (mean_over_pairs(filled[:k, :k]), _pseudo_values(filled[:k, :k])), not flagged,
         threshold=threshold, alpha=alpha, min_members=max(3, min_members),
     )  # fmt: skip
     return Stopped(decision=not found.decision, used=found.used)
+
+
+def mean_over_pairs(values: Float[np.ndarray, "k k"], weights: Float[np.ndarray, " k"] | None = None) -> float:
+    """Mean over the pairs of different members, each pair by the product of their shares; NaN for a single member."""
+    shares = np.ones(len(values)) if weights is None else weights
+    pairs = np.triu(np.outer(shares, shares), k=1)
+    return float((values * pairs).sum() / pairs.sum()) if pairs.any() else math.nan
 
 
 def volume_members(values: Float[np.ndarray, " m"], *, tolerance: float, alpha: float) -> int:
@@ -186,18 +194,24 @@ def random_orders(n_members: int, *, n_orders: int, seed: int) -> Int64[np.ndarr
 
 def _plan(n: int, needed: int, level: float) -> VotePlan:
     """Stop once what was seen has at most this probability where the decision would just be the other one."""
-    from scipy.stats import hypergeom
-
     yes_from, no_until = [], []
     for k in range(1, n + 1):
         counts = np.arange(k + 1)
-        if_no = hypergeom.sf(counts - 1, n, needed - 1, k)  # so many votes or more, if "no" by a single vote
-        if_yes = hypergeom.cdf(counts, n, needed, k)
+        _, if_no = _tails(n, needed - 1, k)  # so many votes or more, if "no" by a single vote
+        if_yes, _ = _tails(n, needed, k)
         yes, no = counts[if_no <= level + 1e-15], counts[if_yes <= level + 1e-15]
         yes_from.append(int(yes.min()) if len(yes) else n + 1)
         no_until.append(int(no.max()) if len(no) else -1)
     error = max(_wrong(n, k_yes, needed, yes_from, no_until) for k_yes in range(n + 1))
     return VotePlan(n_members=n, needed=needed, yes_from=tuple(yes_from), no_until=tuple(no_until), error=error)
+
+
+def _tails(n: int, n_yes: int, k: int) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+    """Probability of 0, 1, ... k votes or fewer, and of so many or more, among k of n members of whom n_yes say yes."""
+    ways = [math.comb(n_yes, count) * math.comb(n - n_yes, k - count) for count in range(k + 1)]
+    fewer, more = list(accumulate(ways)), list(accumulate(reversed(ways)))
+    whole = math.comb(n, k)  # integers as large as needed, divided last
+    return np.array([count / whole for count in fewer]), np.array([count / whole for count in reversed(more)])
 
 
 def _wrong(n: int, n_yes: int, needed: int, yes_from: Sequence[int], no_until: Sequence[int]) -> float:
@@ -241,17 +255,12 @@ def _stop(
 
 def _half_width(values: Float[np.ndarray, " k"], m: int, alpha: float) -> float:
     """How far the mean of all M may be from the mean of k of them: t · s · sqrt(1/k - 1/M)."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     k = len(values)
     if k < 2:
         return math.inf
-    return float(t.isf(alpha / 2, k - 1) * values.std(ddof=1) * math.sqrt(1 / k - 1 / m))
-
-
-def _pair_mean(dice: Float[np.ndarray, "k k"]) -> float:
-    k = len(dice)
-    return float(dice[np.triu_indices(k, 1)].mean()) if k > 1 else 1.0
+    return float(-stdtrit(k - 1, alpha / 2) * values.std(ddof=1) * math.sqrt(1 / k - 1 / m))
 
 
 def _pseudo_values(dice: Float[np.ndarray, "k k"]) -> Float[np.ndarray, " k"]:

@@ -5,14 +5,21 @@ case flagged for low agreement? what is its volume?) is compared with what all m
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from plausible.diversity.pool_cases import Pool, PoolCase
-from plausible.diversity.sequential import MIN_MEMBERS, random_orders, stop_by_agreement, volume_members
+from plausible.diversity.pool_scores import pair_agreement
+from plausible.diversity.sequential import (
+    MIN_MEMBERS,
+    mean_over_pairs,
+    random_orders,
+    stop_by_agreement,
+    volume_members,
+)
 
 Used: TypeAlias = Callable[[Float[np.ndarray, "m m"], Float[np.ndarray, " m"]], int]
 """How many members are used, given the Dice of every two and the volume of each, in the order in which they come."""
@@ -47,7 +54,7 @@ class EarlyStopping:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
 
 def stopping_rules(*, flag_below: float, alpha: float, volume_tolerance: float) -> Mapping[str, Used]:
@@ -104,7 +111,7 @@ def _measured(name: str, used: Used, pool: Pool, orders: np.ndarray, flag_below:
         n_members=n_members,
         mean_used=float(found[:, :, 0].mean()),
         changed_flags=float(found[:, :, 1].mean()),
-        flagged=float(np.mean([_agreement(_dice(case)) < flag_below for case in pool.cases])),
+        flagged=float(np.mean([mean_over_pairs(pair_agreement(case)) < flag_below for case in pool.cases])),
         volume_change_ml=float(found[:, :, 2].mean()),
         volume_change_share=float(changes.mean()),
         largest_change_share=float(np.quantile(changes, 0.95)),
@@ -115,21 +122,12 @@ def _measured(name: str, used: Used, pool: Pool, orders: np.ndarray, flag_below:
 
 def _of_case(case: PoolCase, used: Used, orders: np.ndarray, flag_below: float) -> list[list[float]]:
     """Members used, whether the flag changed, change of the volume and the full volume, for each order."""
-    dice, volumes = _dice(case), case.volumes_ml.sum(axis=1)
-    full_flag, full_volume = _agreement(dice) < flag_below, float(volumes.mean())
+    dice, volumes = pair_agreement(case), case.volumes_ml.sum(axis=1)
+    full_flag, full_volume = mean_over_pairs(dice) < flag_below, float(volumes.mean())
     found = []
     for order in orders:
         k = used(dice[np.ix_(order, order)], volumes[order])
         seen = order[:k]
-        flag = _agreement(dice[np.ix_(seen, seen)]) < flag_below
+        flag = mean_over_pairs(dice[np.ix_(seen, seen)]) < flag_below
         found.append([float(k), float(flag != full_flag), abs(float(volumes[seen].mean()) - full_volume), full_volume])
     return found
-
-
-def _dice(case: PoolCase) -> Float[np.ndarray, "m m"]:
-    return np.asarray(np.nan_to_num(case.dice, nan=1.0).mean(axis=0))
-
-
-def _agreement(dice: Float[np.ndarray, "m m"]) -> float:
-    pairs = dice[np.triu_indices(len(dice), 1)]
-    return float(pairs.mean()) if len(pairs) else 1.0
