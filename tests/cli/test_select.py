@@ -61,6 +61,22 @@ def test_better_members_are_chosen_and_accepted_and_the_next_verb_takes_them(poo
     assert contents(again, ".csv", ".svg") == contents(out, ".csv", ".svg")
 
 
+def test_members_that_share_a_file_have_no_study_file_and_none_is_promised(pool, tmp_path):
+    shared = tmp_path / "all"
+    shared.mkdir()
+    for case in read_study(pool / "members"):
+        labels = np.stack([m.probabilities.argmax(axis=0).astype(np.uint8) for m in case.members()], axis=-1)
+        nib.save(nib.Nifti1Image(labels, AFFINE), shared / f"{case.subject}.nii.gz")
+    (shared / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "head": 1, "body": 2}}))
+    out = tmp_path / "out"
+    told_of = ("select", shared, "--last-axis", "member", "--references", pool / "labels", "-o", out, *QUICK, "-q")
+    said = run(*told_of, "--members", 2).stdout
+    assert "ACCEPTED" in said
+    assert "next:" not in said
+    assert "greedy is accepted; members that share a file" in said
+    assert list(out.glob("*.toml")) == []
+
+
 def test_told_cases_are_kept_apart_and_json_says_it_all(pool, tmp_path):
     split = pool / "split.json"
     more = ("--selection-cases", f"{split}:dev", "--test-cases", f"{split}:test")

@@ -51,7 +51,6 @@ def select(
         from plausible.runs.evaluate import referenced
         from plausible.runs.select_members import plain, select_of_study
         from plausible.runs.select_text import lines_of
-        from plausible.runs.select_toml import write_study_toml
 
         study = options.study(pool)
         told = {"selection": _listed(selection_cases), "test": _listed(test_cases)}
@@ -70,20 +69,15 @@ def select(
                 selection_cases=told["selection"],
                 test_cases=told["test"],
                 patients=owners,
+                folders=find_study(pool, **options.told()),
                 seed=seed,
                 on_case=progress,
             )
         warn(*study.problems, *found.failures)
-        folders = find_study(pool, **options.told())
-        for one in found.judged:
-            rule = one.selection.rule
-            write_study_toml(
-                output / f"{rule}.toml", folders, one.selection.members, made_by=f"{rule}: {one.verdict.decision}"
-            )
         if as_json:
             say_json({"study": study.name, **plain(found), "output": str(output)})
         else:
-            for line in lines_of(found, output):
+            for line in lines_of(found):
                 say(line)
         finish(failures=len(found.failures), done=len(found.selection_cases) + len(found.test_cases))
 

@@ -8,7 +8,7 @@ RULE.toml is a study file with the chosen members only: `plausible assess -i OUT
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,13 @@ from plausible.diversity.enough import EXTRAPOLATED
 from plausible.io import hash_files, write_failures
 from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rows import write_table
+from plausible.io.study_folders import StudyFolders
 from plausible.report.page import svg_file
 from plausible.report.selection_chart import curves_chart
 from plausible.runs.evaluate import referenced
 from plausible.runs.layout import FAILURES, make_folder
 from plausible.runs.select_settings import SelectSettings, split_cases
+from plausible.runs.select_toml import write_study_toml
 from plausible.runs.walk import OnCase, attempted
 
 RESULT, CURVES, CHART = "selection.json", "curves.csv", "curves.svg"
@@ -74,6 +76,7 @@ class SelectionFound:
         limits: what can be extrapolated of them.
         pruned: the smallest subset that keeps the score, where asked for, and its scores on the test cases.
         stopping: what stopping early would change, where asked for.
+        written: study file of what each rule chose, where there is one.
     """
 
     pool: tuple[str, ...]
@@ -87,6 +90,7 @@ class SelectionFound:
     pruned: tuple[Selection, Mapping[str, float]] | None
     stopping: tuple[EarlyStopping, ...]
     failures: tuple[Problem, ...]
+    written: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def accepted(self) -> Judged | None:
@@ -102,6 +106,7 @@ def select_of_study(
     selection_cases: tuple[str, ...] | None = None,
     test_cases: tuple[str, ...] | None = None,
     patients: Mapping[str, str] | None = None,
+    folders: StudyFolders | None = None,
     seed: int = 0,
     on_case: OnCase | None = None,
 ) -> SelectionFound:
@@ -114,6 +119,7 @@ def select_of_study(
         selection_cases: cases to choose on, as `split_cases` takes them.
         test_cases: cases to judge on.
         patients: patient of each case; each is one of its own by default.
+        folders: where the members of the study lie; without, no study file of those chosen is written.
         seed: of everything drawn.
         on_case: called after each case that was read.
 
@@ -130,7 +136,7 @@ def select_of_study(
     pools = [Pool(tuple(case for case in cases if case.subject in part)) for part in (first, second)]
     found = _found(pools[0], pools[1], chosen, owners, seed, failures)
     _write(study, found, chosen, output, seed=seed)
-    return found
+    return replace(found, written=dict(_study_files(found, folders, output))) if folders else found
 
 
 def _read(
@@ -245,6 +251,15 @@ def _write(study: Study, found: SelectionFound, settings: SelectSettings, output
     marks = {one.selection.rule: (len(one.selection.members), one.test) for one in found.judged}
     marks["baseline"] = (len(found.baseline), found.baseline_test)
     write_text(output / CHART, svg_file(curves_chart(found.curves, marks)))
+
+
+def _study_files(found: SelectionFound, folders: StudyFolders, output: Path) -> Iterator[tuple[str, Path]]:
+    """Write a study file of each choice; there is none of members that share a file."""
+    for one in found.judged:
+        rule = one.selection.rule
+        path = output / f"{rule}.toml"
+        if write_study_toml(path, folders, one.selection.members, made_by=f"{rule}: {one.verdict.decision}"):
+            yield rule, path
 
 
 def _curve_rows(curves: Sequence[ScoreCurve]) -> Iterator[dict[str, Any]]:

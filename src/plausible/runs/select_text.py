@@ -1,7 +1,6 @@
 """What `plausible select` says: choices, verdicts and why, in plain lines."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from plausible.diversity import POOL_SCORES
 from plausible.report.text import number
@@ -10,7 +9,7 @@ from plausible.runs.select_members import Judged, SelectionFound
 SHOWN = ("negative_log_likelihood", "brier_score", "dice_error", "area_under_risk_coverage")
 
 
-def lines_of(found: SelectionFound, output: Path) -> Iterator[str]:
+def lines_of(found: SelectionFound) -> Iterator[str]:
     """Yield the lines of a result."""
     yield (
         f"{len(found.pool)} members, chosen on {len(found.selection_cases)} cases, judged on {len(found.test_cases)} "
@@ -35,8 +34,10 @@ def lines_of(found: SelectionFound, output: Path) -> Iterator[str]:
             f"flags changed, volume off by {line.volume_change_share:.2%}"
         )
     best = found.accepted
-    if best:
-        yield f"next: plausible assess -i {output / best.selection.rule}.toml -o OUT"
+    if best and best.selection.rule in found.written:
+        yield f"next: plausible assess -i {found.written[best.selection.rule]} -o OUT"
+    elif best:
+        yield f"{best.selection.rule} is accepted; members that share a file cannot be told apart in a study file"
     else:
         yield f"nothing was accepted: stay with {', '.join(found.baseline)}"
 
