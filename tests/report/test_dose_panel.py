@@ -29,7 +29,8 @@ def constraint(**told):
         "metric": "D2%[Gy]", "unit": "Gy", "text": "D2%[Gy] < 45", "operator": "<", "limit": 45.0, "acceptable": None,
         "priority": 1, "source": "a test", "checked": True, "verdict": "undecided", "sure": True, "probability": 0.5,
         "low": 0.3, "high": 0.7, "level": 0.95, "interval": "jeffreys", "k": 10, "n": 20, "k_acceptable": None,
-        "n_undefined": 0, "nominal": 44.0, "nominal_violates": False, "close": False, "at_dose_gy": 45.0, "at_share": 0.02,
+        "n_undefined": 0, "nominal": 44.0, "nominal_violates": False, "close": False, "at_dose_gy": 45.0,
+        "at_share": 0.02,
     }  # fmt: skip
     return ConstraintDose(**{**common, **told})
 

@@ -1,7 +1,7 @@
 """Promises that hold for new patients: conformal prediction, risk control, failure flags, and a lamp over them all."""
 
 from plausible.calibrate.bounds import ScoreBound, fit_score_bound
-from plausible.calibrate.constraint_pass import ConstraintPass, Operator, PassDecision, fit_constraint_pass, violates
+from plausible.calibrate.constraint_pass import ConstraintPass, PassDecision, fit_constraint_pass
 from plausible.calibrate.counts import ThresholdCounts, log_odds_grid, threshold_counts
 from plausible.calibrate.dvh_band import DvhBand, DvhBandOfPatient, DvhCurve, fit_dvh_band
 from plausible.calibrate.failure import (
@@ -80,6 +80,7 @@ from plausible.calibrate.weighted import (
     group_weights,
     weighted_quantile,
 )
+from plausible.core.limits import Operator
 
 __all__ = [
     "CALIBRATIONS",
@@ -187,6 +188,5 @@ __all__ = [
     "smallest_n",
     "smallest_reach",
     "threshold_counts",
-    "violates",
     "weighted_quantile",
 ]

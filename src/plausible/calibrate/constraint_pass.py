@@ -18,18 +18,15 @@ Source: unpublished; conformal risk control, Angelopoulos, Bates, Fisch, Lei and
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from plausible.calibrate.guarantee import CALIBRATIONS, Calibration, Guarantee, IfInfeasible, about, percent, record
 from plausible.calibrate.patients import Patients, of_rows
 from plausible.calibrate.rank import check_level, too_few
 from plausible.core import Score
-
-Operator: TypeAlias = Literal["<", "<=", ">", ">="]
-"""What must hold between a metric and its limit."""
+from plausible.core.limits import Operator, violates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,12 +166,6 @@ def _smallest_caution(dangerous: Float[np.ndarray, " v"], allowed: int) -> float
     if len(dangerous) <= allowed:
         return -math.inf
     return float(np.sort(dangerous)[::-1][allowed])
-
-
-def violates(values: Float[np.ndarray, " s"], operator: Operator, limit: float) -> Bool[np.ndarray, " s"]:
-    """Whether each value breaks a limit; an undefined one breaks none."""
-    broken = {"<": values >= limit, "<=": values > limit, ">": values <= limit, ">=": values < limit}
-    return broken[operator]
 
 
 def _margins(

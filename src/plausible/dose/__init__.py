@@ -1,6 +1,6 @@
 """From plausible contours and a dose to dose-volume histograms, their bands, and the risk of missing a constraint."""
 
-from plausible.calibrate import Operator
+from plausible.core.limits import Operator
 from plausible.dose.bands import DvhBands, alpha_dvh, coverage_map, dvh_bands, relative_curves
 from plausible.dose.conformity import CONFORMITY_INDICES, dose_grid_dvh, paddick_conformity, rtog_conformity
 from plausible.dose.constraint_file import SHIPPED, parse_constraints, shipped_constraints

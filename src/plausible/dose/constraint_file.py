@@ -35,8 +35,8 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Any, get_args
 
-from plausible.calibrate import Operator
 from plausible.core import InvalidInput, Problem, standard_name
+from plausible.core.limits import Operator
 from plausible.dose.constraints import Constraint, ConstraintSet, Lkb
 from plausible.dose.metric_text import parse_metric
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float
 
-from plausible.calibrate import Operator, violates
 from plausible.core import standard_name
+from plausible.core.limits import Operator, violates
 from plausible.dose.metric_text import DoseMetric, parse_metric
 
 

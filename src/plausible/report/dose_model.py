@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plausible.calibrate import Operator
 from plausible.core import INTENDED_USE, SCHEMA_VERSION, DoseKind
+from plausible.core.limits import Operator
 from plausible.report.model import DoseState, MapFile, Quantity
 
 
