@@ -25,10 +25,9 @@ from plausible.dose.plan import PlanMatrix, SearchSettings
 from plausible.io import read_study
 from plausible.io.atomic import write_json, write_text
 from plausible.runs.replan import Replan, Replanned, replan_study
-from plausible.runs.replan_contours import NoiseSettings
 from plausible.runs.replan_fixed import FixedStructures
 from plausible.runs.replan_record import matrices_of
-from plausible.runs.replan_settings import ReplanSettings
+from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
 
 TARGETS = ("PTV70", "PTV63", "PTV56")
 NEEDED = (*TARGETS, "SpinalCord", "RightParotid", "LeftParotid")

@@ -94,9 +94,14 @@ def test_the_help_loads_nothing_heavy_and_answers_at_once():
     assert children_s() - before < 1
 
 
-@pytest.mark.parametrize("verb", ["assess", "diversity", "select"])
+@pytest.mark.parametrize("verb", ["assess", "diversity", "dose", "export", "select"])
 def test_the_help_loads_no_compiler_and_no_networks(verb):
     assert loaded(verb, "--help", names=(*SLOW, "plausible.aggregate", "plausible.diversity")) == []
+
+
+@pytest.mark.parametrize("verb", ["export", "replan"])
+def test_the_help_loads_no_reports_and_no_statistics(verb):
+    assert loaded(verb, "--help", names=(*SLOW, "plausible.report", "plausible.calibrate", "jinja2")) == []
 
 
 def test_inspect_loads_no_compiler_and_no_networks(tmp_path):

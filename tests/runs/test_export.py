@@ -16,8 +16,10 @@ from plausible.dose import rasterise
 from plausible.io.dicom import read_rtdose, read_rtstruct, read_series
 from plausible.io.nifti import read_nifti
 from plausible.runs import export, pages
-from plausible.runs.export import TARGETS, export_cases
+from plausible.runs.export import export_cases
 from plausible.runs.export_case import ResultOfCase, read_result
+from plausible.runs.export_dicom import DICOM_TARGETS
+from plausible.runs.export_settings import TARGETS
 from tests.cli.program import run, told
 from tests.io.dicom.checkers import errors_of, private_elements, program
 from tests.io.dicom.sources import BIRTH, NAME, NUMBER, write_ct
@@ -27,7 +29,7 @@ from tests.runs.conftest import quick_page
 CASE = "case_x"
 CLASSES = Classes.exclusive_of({"background": 0, "Parotid_L": 1, "Bone_Mandible": 2})
 IDENTIFYING = (*NAME.replace("^", " ").split(), NUMBER, BIRTH, "ACC-99", "Referrer", "Beispielstadt", "Planungs")
-DICOM = [one for one in TARGETS if one not in ("nifti", "bids", "rtdose")]
+DICOM = [one for one in DICOM_TARGETS if one != "rtdose"]
 
 
 @dataclass(frozen=True)
@@ -287,6 +289,10 @@ def test_a_case_that_cannot_be_read_stops_nobody(patient, tmp_path, monkeypatch,
     done = export_cases(dict.fromkeys(("another", CASE)), tmp_path / "out", tmp_path / "o", to=("nifti",))
     assert [(p.code, p.subject) for p in done.failures] == [(code, "another")]
     assert list(done.done) == [CASE]
+
+
+def test_targets_that_can_be_asked_for_are_those_that_can_be_written() -> None:
+    assert (*DICOM_TARGETS, "nifti", "bids") == TARGETS
 
 
 def test_dry_run_writes_nothing(patient, tmp_path) -> None:

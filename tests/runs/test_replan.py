@@ -14,7 +14,6 @@ from plausible.runs import replan_case as runs_case
 from plausible.runs.assess_case import assess_members
 from plausible.runs.replan import Replan, estimate_case, replan_case, replan_study
 from plausible.runs.replan_contours import (
-    NoiseSettings,
     _reference,
     body_of,
     noisy_contourings,
@@ -23,7 +22,7 @@ from plausible.runs.replan_contours import (
 from plausible.runs.replan_fixed import FixedStructures, checked
 from plausible.runs.replan_goals import read_goals
 from plausible.runs.replan_record import matrices_of
-from plausible.runs.replan_settings import ReplanSettings
+from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
 from plausible.runs.settings import AssessSettings
 
 SHAPE = (32, 28, 12)

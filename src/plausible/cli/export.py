@@ -1,16 +1,17 @@
 """`plausible export`: results to DICOM, NIfTI and BIDS."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from plausible.cli.options import DryRun, Json, Output, Quiet
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
-from plausible.cli.progress import case_progress
 from plausible.cli.records import takes
-from plausible.runs.export import TARGETS, Exported, export_cases, series_of
-from plausible.runs.export_dicom import ExportSettings
+from plausible.runs.export_settings import TARGETS, ExportSettings
+
+if TYPE_CHECKING:
+    from plausible.runs.export import Exported
 
 EXAMPLE = "plausible export -i OUT --case ID --image-series CT -o DIR --to rtstruct --to seg"
 
@@ -49,7 +50,9 @@ def export(
     """
 
     def run() -> None:
+        from plausible.cli.progress import case_progress
         from plausible.io.dicom.uids import UidMap
+        from plausible.runs.export import export_cases, series_of
 
         if uid_map and not settings.deidentify:
             raise ValueError("--uid-map belongs to --deidentify")
@@ -78,7 +81,7 @@ def _plan(cases: list[str], to: list[str], output: Path, *, as_json: bool) -> No
         say(f"would export {', '.join(cases) or 'no case'} to {', '.join(to)} in {output}")
 
 
-def _show(done: Exported, output: Path, *, as_json: bool) -> None:
+def _show(done: "Exported", output: Path, *, as_json: bool) -> None:
     if as_json:
         failed = [problem.to_dict() for problem in done.failures]
         warned = [problem.to_dict() for problem in done.warnings]

@@ -1,23 +1,23 @@
 """`plausible replan`: plans on plausible contours, each read on every contour, and what a fixed dose would say."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from plausible.cli.options import DryRun, Json, Output, Quiet
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
-from plausible.cli.progress import case_progress
 from plausible.cli.records import takes
 from plausible.cli.replan_options import FixedMasks, Goals
 from plausible.cli.study_options import StudyOptions
 from plausible.core import Study
 from plausible.dose.plan import BeamSettings, SearchSettings
-from plausible.report.replan import LoopLine
-from plausible.runs.replan import PAGE, Replan, Replanned, estimate_case, replan_study
-from plausible.runs.replan_contours import NoiseSettings
-from plausible.runs.replan_fixed import FixedStructures, checked
-from plausible.runs.replan_settings import ReplanSettings
+from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
+
+if TYPE_CHECKING:
+    from plausible.report.replan import LoopLine
+    from plausible.runs.replan import Replan, Replanned
+    from plausible.runs.replan_fixed import FixedStructures
 
 EXAMPLE = "plausible replan -i MEMBERS -o OUT --images IMAGES --references LABELS"
 
@@ -47,6 +47,9 @@ def replan(
     """
 
     def run() -> None:
+        from plausible.cli.progress import case_progress
+        from plausible.runs.replan import Replan, replan_study
+        from plausible.runs.replan_fixed import checked
         from plausible.runs.replan_goals import read_goals
 
         told = Replan(
@@ -70,7 +73,9 @@ def replan(
     guarded(run, as_json=as_json)
 
 
-def _plan(study: Study, told: Replan, fixed: FixedStructures | None, *, as_json: bool) -> None:
+def _plan(study: Study, told: "Replan", fixed: "FixedStructures | None", *, as_json: bool) -> None:
+    from plausible.runs.replan import estimate_case
+
     sizes = {case.subject: estimate_case(case, replan=told, fixed=fixed) for case in study}
     if as_json:
         say_json({subject: {"plans": size.n_plans, "beamlets": size.n_beamlets, "nonzeros": size.n_nonzeros,
@@ -81,12 +86,13 @@ def _plan(study: Study, told: Replan, fixed: FixedStructures | None, *, as_json:
             f"non-zeros and {size.n_bytes / 1e9:.2f} GB")  # fmt: skip
 
 
-def _show(done: Replanned, output: Path, *, as_json: bool) -> None:
+def _show(done: "Replanned", output: Path, *, as_json: bool) -> None:
     if as_json:
         lines = [_plain(line) for line in done.lines]
         say_json({"done": done.done, "kept": done.kept, "lines": lines, "output": str(output)})
         return
     from plausible.report.text import number
+    from plausible.runs.replan import PAGE
 
     for line in done.lines:
         interval = f"({number(line.low, 2)} to {number(line.high, 2)})"
@@ -96,7 +102,7 @@ def _show(done: Replanned, output: Path, *, as_json: bool) -> None:
     say(f"page: {output / PAGE}")
 
 
-def _plain(line: LoopLine) -> dict[str, object]:
+def _plain(line: "LoopLine") -> dict[str, object]:
     from plausible.runs.replan_record import plain
 
     return {name: plain(getattr(line, name)) for name in ("subject", "structure", "metric", "nominal", "fixed_mean",

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from plausible.core import Catalogue
 from plausible.dose.constraints import Constraint
@@ -140,6 +139,8 @@ BINOMIAL_INTERVALS: Catalogue[BinomialInterval] = Catalogue("interval of a share
 @BINOMIAL_INTERVALS.add(unit="1", higher_is="neither", source="Brown, Cai, DasGupta 2001", label="Jeffreys")
 def jeffreys(k: int, n: int, level: float) -> tuple[float, float]:
     """Quantiles of Beta(k + 1/2, n - k + 1/2); the end at 0 or 1 is taken where none, or all, of n are counted."""
+    from scipy import stats  # slow to load, and settings are read for --help
+
     tail = (1 - level) / 2
     low = 0.0 if k == 0 else float(stats.beta.ppf(tail, k + 0.5, n - k + 0.5))
     high = 1.0 if k == n else float(stats.beta.ppf(1 - tail, k + 0.5, n - k + 0.5))
@@ -149,6 +150,8 @@ def jeffreys(k: int, n: int, level: float) -> tuple[float, float]:
 @BINOMIAL_INTERVALS.add(unit="1", higher_is="neither", source="Wilson 1927", label="Wilson")
 def wilson(k: int, n: int, level: float) -> tuple[float, float]:
     """Shares p that a score test does not reject: abs(k/n - p) <= z sqrt(p (1 - p) / n)."""
+    from scipy import stats  # slow to load, and settings are read for --help
+
     z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
     centre, spread = k + z2 / 2, float(np.sqrt(z2 * (k * (n - k) / n + z2 / 4)))
     return max((centre - spread) / (n + z2), 0.0), min((centre + spread) / (n + z2), 1.0)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float64
-from scipy import stats
 
 from plausible.dose.constraints import Lkb
 
@@ -39,6 +38,8 @@ class ExpectedNtcp:
 
 def ntcp(geud_gy: Float[np.ndarray, "m"], model: Lkb) -> Float64[np.ndarray, "m"]:
     """Probability of the complication at each gEUD, from 0 to 1."""
+    from scipy import stats  # slow to load, and settings are read for --help
+
     return np.asarray(stats.norm.cdf((geud_gy - model.td50_gy) / (model.m * model.td50_gy)), dtype=np.float64)
 
 

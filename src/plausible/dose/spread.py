@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float64
-from scipy import stats
 
 ORDER_STATISTICS, STUDENT, NO_INTERVAL = "order statistics", "Student", "none"
 
@@ -90,6 +89,8 @@ def prediction_interval(
     if method == ORDER_STATISTICS:
         low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2), axis=0, method="weibull")
         return low, high
+    from scipy import stats  # slow to load, and settings are read for --help
+
     reach = stats.t.ppf((1 + level) / 2, n - 1) * values.std(axis=0, ddof=1) * np.sqrt(1 + 1 / n)
     return values.mean(axis=0) - reach, values.mean(axis=0) + reach
 

@@ -22,14 +22,12 @@ from plausible.io.dicom.uids import UidMap
 from plausible.io.rows import ENCODING
 from plausible.runs import export_nifti
 from plausible.runs.export_case import ResultOfCase, read_result
-from plausible.runs.export_dicom import DICOM_TARGETS, ExportSettings, Written
+from plausible.runs.export_dicom import DICOM_TARGETS, Written
+from plausible.runs.export_settings import BIDS, NIFTI, TARGETS, ExportSettings
 from plausible.runs.layout import CASE_JSON, case_folders, make_folder
 from plausible.runs.walk import OnCase, attempted
 
 EXPORT_JSON = "export.json"
-BIDS, NIFTI = "bids", "nifti"
-TARGETS = (*DICOM_TARGETS, NIFTI, BIDS)
-"""What can be asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from plausible.core import Contours, LoopKind, Problem, standard_name
 from plausible.report.case_panels import STRUCTURE_COLOURS
 from plausible.runs.export_case import ResultOfCase
 from plausible.runs.export_names import renamed, roi_names
+from plausible.runs.export_settings import Holes
 
-Holes = Literal["nested", "xor"]
 KINDS: dict[str, LoopKind] = {"nested": "CLOSED_PLANAR", "xor": "CLOSEDPLANAR_XOR"}
 SMALL_PX = 2.0
 """Below this radius, in voxels, the area inside contours is a few percent off."""

@@ -15,27 +15,11 @@ from plausible.io.dicom.write_seg import write_seg
 from plausible.runs.dose_case import DOSE_MAP
 from plausible.runs.dose_tables import read_dose_result
 from plausible.runs.export_case import ResultOfCase
-from plausible.runs.export_contours import Holes, contours_of, doubts
+from plausible.runs.export_contours import contours_of, doubts
+from plausible.runs.export_settings import ExportSettings
 
 DOSES = (DOSE_MAP,)
 """Maps that are doses. One in Gy need not be: the dose-aware uncertainty is a difference of doses, times a share."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSettings:
-    """What is written, and how.
-
-    Attributes:
-        calibrated: trace bands on the calibrated probability instead of the mean of the members.
-        holes: holes of contours as nested loops, which every program reads in its way, or as the standard's xor.
-        tg263: call structures by their names of AAPM TG-263 where they are known.
-        deidentify: replace all identifiers and leave patient, study and device out of what is written.
-    """
-
-    calibrated: bool = False
-    holes: Holes = "nested"
-    tg263: bool = False
-    deidentify: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,11 @@ from plausible.report.page import svg_file
 from plausible.report.replan import LoopLine, LoopReport, loop_chart, loop_page
 from plausible.runs.layout import FAILURES, made_before, make_folder
 from plausible.runs.replan_case import OnPlan, loop_case
-from plausible.runs.replan_contours import NoiseSettings, body_of, contourings_of
+from plausible.runs.replan_contours import body_of, contourings_of
 from plausible.runs.replan_fixed import BODY_MASK, FixedStructures
 from plausible.runs.replan_patient import Patient, Size, size_of
 from plausible.runs.replan_record import loop_record, matrices_of, plain
-from plausible.runs.replan_settings import ReplanSettings
+from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
 from plausible.runs.walk import OnCase, attempted
 
 CASE = RESULT = "replan.json"

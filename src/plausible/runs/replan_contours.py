@@ -11,6 +11,7 @@ from scipy import ndimage
 from plausible.core import Case, Classes, Geometry, InvalidInput, Problem, collect
 from plausible.dose.plan import Contouring, Region
 from plausible.measure import VoxelStatistics, mean_probability
+from plausible.runs.replan_settings import NoiseSettings
 from plausible.sample.copula import GaussianField
 
 REFERENCE = "reference"
@@ -18,30 +19,6 @@ TISSUE_HU = -300.0
 """The body is what is denser than this and hangs together, with what it encloses."""
 REACH_SD = 5.0
 """Noise moves a surface no further than so many standard deviations."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseSettings:
-    """Plausible contours made from one: each surface is moved by a smooth Gaussian field, independently by structure.
-
-    Attributes:
-        noise_mm: SD of the surface's displacement; 0 takes the case's own members in place of noise.
-        noise_correlation_mm: distance along the surface at which the correlation has fallen to exp(-1/2).
-        draws: plausible contourings made of a reference by noise.
-        noise_seed: of the fields.
-    """
-
-    noise_mm: float = 0.0
-    noise_correlation_mm: float = 20.0
-    draws: int = 12
-    noise_seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (self.noise_mm >= 0 and self.noise_correlation_mm > 0 and self.draws >= 1):
-            raise ValueError(
-                "noise_mm must be at least 0, noise_correlation_mm above 0 and draws at least 1, got "
-                f"{self.noise_mm}, {self.noise_correlation_mm} and {self.draws}"
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

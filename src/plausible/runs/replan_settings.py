@@ -1,4 +1,4 @@
-"""What is told to a run of the closed loop beside beams, search and noise, which have records of their own."""
+"""What is told to a run of the closed loop beside beams and search, which have records of their own."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -56,3 +56,27 @@ class ReplanSettings:
                 )
             )
         return tuple(Asked(name, parse_metric(text)) for name, _, text in pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseSettings:
+    """Plausible contours made from one: each surface is moved by a smooth Gaussian field, independently by structure.
+
+    Attributes:
+        noise_mm: SD of the surface's displacement; 0 takes the case's own members in place of noise.
+        noise_correlation_mm: distance along the surface at which the correlation has fallen to exp(-1/2).
+        draws: plausible contourings made of a reference by noise.
+        noise_seed: of the fields.
+    """
+
+    noise_mm: float = 0.0
+    noise_correlation_mm: float = 20.0
+    draws: int = 12
+    noise_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.noise_mm >= 0 and self.noise_correlation_mm > 0 and self.draws >= 1):
+            raise ValueError(
+                "noise_mm must be at least 0, noise_correlation_mm above 0 and draws at least 1, got "
+                f"{self.noise_mm}, {self.noise_correlation_mm} and {self.draws}"
+            )

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import norm, pearsonr, rankdata
 
 FEWEST = 4
 """Contourings, without the reference, from which on a correlation has an interval."""
@@ -103,6 +102,8 @@ class Disagreement:
 
 def disagreement(matrix: PlanMatrix, *, level: float = 0.95) -> Disagreement:
     """Compare the fixed-dose row with the closed-loop column of a matrix."""
+    from scipy.stats import rankdata  # slow to load, and settings are read for --help
+
     both = np.isfinite(matrix.fixed) & np.isfinite(matrix.closed)
     fixed, closed = matrix.fixed[both], matrix.closed[both]
     correlation = _correlation(fixed, closed)
@@ -134,6 +135,8 @@ def fisher_interval(correlation: float, n: int, *, level: float = 0.95) -> tuple
         return math.nan, math.nan
     if abs(correlation) >= 1:
         return correlation, correlation
+    from scipy.stats import norm  # slow to load, and settings are read for --help
+
     half = float(norm.ppf((1 + level) / 2)) / math.sqrt(n - 3)
     middle = math.atanh(correlation)
     return math.tanh(middle - half), math.tanh(middle + half)
@@ -142,6 +145,8 @@ def fisher_interval(correlation: float, n: int, *, level: float = 0.95) -> tuple
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return math.nan
+    from scipy.stats import pearsonr  # slow to load, and settings are read for --help
+
     return float(pearsonr(a, b).statistic)
 
 
