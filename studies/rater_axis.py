@@ -12,13 +12,14 @@ styles, from tight to wide. Three ensembles of eight networks each are trained o
 
 All have the same network and number of steps. They are judged on the left-out fold against the four readers: squared
 GED, NLL and Brier score of the mean probability against the readers' mean, ECE against every reader, Dice with the
-majority, and which share of the variance of the area between members comes from style, seed and both. Intervals are
-over patients. Run it again after an interruption: finished trainings and scores are kept.
+majority, and for `styles` which share of the variance of the area between members comes from style, seed and both.
+Intervals are over patients. Run it again after an interruption: finished trainings and scores are kept.
 """
 
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,17 @@ import numpy as np
 from PIL import Image as Picture
 
 from plausible.aggregate import PairwiseOverlap
-from plausible.core import Classes, Geometry, MemberInfo, Members, collect
-from plausible.evaluate import SetOverlap, bootstrap_mean, dice, generalized_energy_distance_iou_u, overlap
+from plausible.core import Classes, Geometry, MemberInfo, Members, walk
+from plausible.diversity import variance_components
+from plausible.evaluate import (
+    ReliabilityBins,
+    SetOverlap,
+    bootstrap_mean,
+    dice,
+    expected_calibration_error,
+    generalized_energy_distance_iou_u,
+    overlap,
+)
 from plausible.evaluate.ambiguity import generalized_energy_distance_iou_v
 from plausible.io.atomic import write_json
 from plausible.io.raw_dataset import read_dataset
@@ -63,6 +73,8 @@ def main() -> None:
             rows += scores(asked.out / "data", folder, arm, held_out, nodules)
     write_json(asked.out / "scores.json", rows)
     print(table(rows, seed=asked.seed))
+    found = shares([row for row in rows if row["arm"] == "styles"])
+    print("variance of the area between members: " + ", ".join(f"{name} {share:.0%}" for name, share in found.items()))
 
 
 def prepare(pack: Path, data: Path, *, seed: int) -> dict[str, str]:
@@ -107,7 +119,7 @@ def folds(nodules: dict[str, str], *, n: int, seed: int) -> list[set[str]]:
 
 def train(data: Path, folder: Path, arm: str, split: Split, asked: argparse.Namespace) -> None:
     """Train one ensemble, or keep it if it is finished."""
-    settings = TrainingSettings(**{**_settings(NETWORK), "iterations": asked.iterations})
+    settings = replace(NETWORK, iterations=asked.iterations)
     raters = {"seeds": (), "styles": STYLES, "random": tuple(f"draw{m}" for m in range(N_MEMBERS))}[arm]
     train_ensemble(
         data,
@@ -122,10 +134,6 @@ def train(data: Path, folder: Path, arm: str, split: Split, asked: argparse.Name
         workers=asked.workers,
         threads=1,
     )
-
-
-def _settings(settings: TrainingSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in settings.__slots__}
 
 
 def scores(data: Path, folder: Path, arm: str, held_out: set[str], nodules: dict[str, str]) -> list[dict[str, Any]]:
@@ -160,15 +168,33 @@ def judged(members: Sequence[np.ndarray], readers: Sequence[np.ndarray], geometr
         "GED² (IoU, V)": generalized_energy_distance_iou_v(between),
         "NLL": float(-(told * np.log(clipped) + (1 - told) * np.log(1 - clipped)).mean()),
         "Brier": float(((mean - told) ** 2).mean()),
+        "ECE": calibration_error(mean, readers),
         "Dice with the majority": dice(found),
         "area_px": [int(mask.sum()) for mask in hard],
     }
 
 
+def calibration_error(mean: np.ndarray, readers: Sequence[np.ndarray]) -> float:
+    """ECE of the more probable class against every reader, all in the same bins."""
+    confidence, chosen = np.maximum(mean, 1 - mean), mean > 0.5
+    first, *others = [ReliabilityBins.of(confidence, chosen == (reader > 0)) for reader in readers]
+    return expected_calibration_error(first.merge(*others))
+
+
+def shares(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Shares of the variance of the area between members of the crossed design, by source; means over nodules."""
+    area = np.array([row["area_px"] for row in rows], dtype=float)
+    grid = area.reshape(len(area), -1, len(STYLES))  # member m has style m modulo 4, raters change first
+    found = variance_components(grid.T[:, :, np.newaxis], ("style", "seed"))
+    means = np.maximum(found.values.mean(axis=1), 0)
+    return dict(zip(found.names, (means / means.sum()).tolist(), strict=True))
+
+
 def _pairs(masks: Sequence[np.ndarray], kind: str, geometry: Geometry, classes: Classes) -> PairwiseOverlap:
     infos = [MemberInfo(id=f"{kind}{n}") for n in range(len(masks))]
     members = Members.from_labels([np.asarray(mask) for mask in masks], geometry=geometry, classes=classes, infos=infos)
-    return collect(members, PairwiseOverlap)[PairwiseOverlap]
+    ((_, whole),) = walk(members, PairwiseOverlap)
+    return whole[PairwiseOverlap]
 
 
 def table(rows: Sequence[dict[str, Any]], *, seed: int) -> str:
