@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from diversity_data import GRID, finished, pooled_ids, predict, read_pool, roles, stores, write_design, write_pool_toml
-from diversity_judge import Arm, alone, arms, columns_of, compared, verdict_on
+from diversity_judge import Arm, alone, arms, columns_of, compared, evidence, told, verdict_on
 from diversity_table import markdown
 
 from plausible.core import Study
@@ -90,7 +90,12 @@ def _judge(pools: dict[str, Pool], out: Path, *, m: int, seed: int) -> None:
     by_name = {arm.name: arm for arm in found}
     judged = [arm for arm in found if arm.against in by_name]
     columns = {arm.name: columns_of(pools["test"], arm) for arm in found}
-    lines = [_line(arm, by_name.get(arm.against), columns, pools["test"], len(judged), seed) for arm in found]
+    lines = [_line(arm, columns, seed) for arm in found]
+    shown = {arm.name: evidence(pools["test"], arm) for arm in found}
+    for arm, line in zip(found, lines, strict=True):
+        if arm.against in by_name:
+            verdict = verdict_on(shown[arm.name], shown[arm.against], n_arms=len(judged), seed=seed)
+            line["verdict"] = verdict.to_dict()
     random = _random(pools["test"], out, m, seed)
     write_json(out / "judged.json", {"arms": lines, "random": random, "n": len(pools["test"].cases), "seed": seed})
     table = markdown(lines, random, n_cases=len(pools["test"].cases))
@@ -98,23 +103,18 @@ def _judge(pools: dict[str, Pool], out: Path, *, m: int, seed: int) -> None:
     print(table)
 
 
-def _line(
-    arm: Arm, baseline: Arm | None, columns: dict[str, Any], pool: Pool, n_judged: int, seed: int
-) -> dict[str, Any]:
-    """Numbers of one arm: values, paired differences from its baseline, and the verdict."""
+def _line(arm: Arm, columns: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Numbers of one arm: values, and paired differences from its baseline where there is one."""
+    ours, theirs = columns[arm.name], columns.get(arm.against)
     line: dict[str, Any] = {"name": arm.name, "members": arm.n_members, "trainings": arm.trainings, "how": arm.how,
-                            "against": arm.against if baseline else ""}  # fmt: skip
-    ours = columns[arm.name]
-    line["values"] = {name: _told(alone(values, seed=seed)) for name, values in ours.items() if _defined(values)}
-    if baseline is None:
-        return line
-    theirs = columns[baseline.name]
-    line["differences"] = {
-        name: _told(compared(values, theirs[name], seed=seed))
-        for name, values in ours.items()
-        if _defined(values) and _defined(theirs[name])
-    }
-    line["verdict"] = verdict_on(pool, arm, baseline, n_arms=n_judged, seed=seed).to_dict()
+                            "against": arm.against if theirs else ""}  # fmt: skip
+    line["values"] = {name: told(alone(values, seed=seed)) for name, values in ours.items() if _defined(values)}
+    if theirs:
+        line["differences"] = {
+            name: told(compared(values, theirs[name], seed=seed))
+            for name, values in ours.items()
+            if _defined(values) and _defined(theirs[name])
+        }
     return line
 
 
@@ -158,10 +158,6 @@ LIMITS = ("limit_value", "limit_low", "limit_high", "single_value", "misfit")
 
 def _defined(values: Any) -> bool:
     return bool((values == values).any())
-
-
-def _told(estimate: Any) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
 
 
 if __name__ == "__main__":

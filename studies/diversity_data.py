@@ -4,7 +4,6 @@ Layout of OUT: models/FOLDER (trained), members/FOLDER (the stores), pool.toml, 
 are kept.
 """
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from plausible.core import Study
 from plausible.diversity import Pool, PoolCase, pool_case
 from plausible.io.atomic import write_text
 from plausible.io.raw_dataset import read_dataset
+from plausible.io.rows import write_table
 from plausible.io.store import read_members_json
 
 PLAIN = "deep"
@@ -85,10 +85,7 @@ def write_design(path: Path, out: Path) -> list[str]:
         grid = GRID.fullmatch(name)
         for n, pooled in enumerate(members if grid else ()):
             rows.append({"member": pooled, **(grid.groupdict() if grid else {}), "seed": str(n)})
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, ["member", "architecture", "fold", "seed"])
-        table.writeheader()
-        table.writerows(rows)
+    write_table(path, ("member", "architecture", "fold", "seed"), rows)
     return [row["member"] for row in rows]
 
 

@@ -11,6 +11,7 @@ from plausible.diversity import (
     POOL_SCORES,
     SELECTION_RULES,
     AcceptanceRule,
+    Evidence,
     Pool,
     PoolCase,
     Verdict,
@@ -163,8 +164,16 @@ def alone(values: np.ndarray, *, seed: int) -> Estimate:
     )  # fmt: skip
 
 
-def verdict_on(pool: Pool, arm: Arm, baseline: Arm, *, n_arms: int, seed: int) -> Verdict:
+def told(estimate: Estimate) -> dict[str, float]:
+    """Return an estimate as it stands in the files of the study."""
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+
+def evidence(pool: Pool, arm: Arm) -> Evidence:
+    """What an arm did on the test cases, for the acceptance rule."""
+    return evidence_of(pool, arm.weights, name=arm.name, scores=ENSEMBLE_SCORES)
+
+
+def verdict_on(change: Evidence, baseline: Evidence, *, n_arms: int, seed: int) -> Verdict:
     """Verdict of the acceptance rule; all arms of the study share one error of 5 %."""
-    rule = AcceptanceRule(level=1 - 0.05 / n_arms)
-    change, against = (evidence_of(pool, one.weights, name=one.name, scores=ENSEMBLE_SCORES) for one in (arm, baseline))
-    return accept(change, against, rule=rule, seed=seed)
+    return accept(change, baseline, rule=AcceptanceRule(level=1 - 0.05 / n_arms), seed=seed)

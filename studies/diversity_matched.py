@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from diversity_data import PLAIN, predict, read_pool, roles, stores, write_pool_toml
-from diversity_judge import ONE_TRAINING, Arm, columns_of, compared, verdict_on
+from diversity_judge import ONE_TRAINING, Arm, columns_of, compared, evidence, told, verdict_on
 from diversity_table import COLUMNS, change
 
 from plausible.diversity import Pool
@@ -45,8 +45,8 @@ def main() -> None:
         write_pool_toml(path, asked.out, [*ids[PLAIN], *ids[name]])
         pool = read_pool(read_study(path, references=asked.data / "labelsTr"), cases)
         for size in [len(ids[name]), *([1] if name in ONE_TRAINING else [])]:
-            told = matched(pool, ids[name], ids[PLAIN], size=size, n_arms=len(asked.objectives), seed=asked.seed)
-            found.append({"name": name, **told})
+            of_size = matched(pool, ids[name], ids[PLAIN], size=size, n_arms=len(asked.objectives), seed=asked.seed)
+            found.append({"name": name, **of_size})
     write_json(asked.out / "matched.json", {"objectives": found, "n": len(cases), "seed": asked.seed})
     write_text(asked.out / "matched.md", table(found))
     print(table(found))
@@ -59,14 +59,15 @@ def matched(
     arm = Arm("change", pool.equal(list(ours)), len(ours), PLAIN, "")
     plains = [Arm(" ".join(ids), pool.equal(list(ids)), size, "", "") for ids in combinations(plain, size)]
     columns, theirs = columns_of(pool, arm), [columns_of(pool, one) for one in plains]
-    told = {name: _told(difference(values, [one[name] for one in theirs], seed=seed))
-            for name, values in columns.items() if name != "pairwise_dice" or size > 1}  # fmt: skip
-    judged = [verdict_on(pool, arm, one, n_arms=n_arms, seed=seed).decision for one in plains]
+    differences = {name: told(difference(values, [one[name] for one in theirs], seed=seed))
+                   for name, values in columns.items() if name != "pairwise_dice" or size > 1}  # fmt: skip
+    ours_judged = evidence(pool, arm)
+    judged = [verdict_on(ours_judged, evidence(pool, one), n_arms=n_arms, seed=seed).decision for one in plains]
     return {
         "members": len(ours),
         "size": size,
         "plain": len(plains),
-        "differences": told,
+        "differences": differences,
         "verdicts": dict(Counter(judged)),
     }
 
@@ -92,10 +93,6 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
         judged = ", ".join(f"{times} {decision}" for decision, times in sorted(one["verdicts"].items()))
         lines.append(f"| {one['name']} | {one['size']} | {' | '.join(cells)} | {judged} |")
     return "\n".join(lines) + "\n"
-
-
-def _told(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from diversity_data import GRID, stores, write_pool_toml
-from diversity_judge import Arm, alone, arms, columns_of, compared, conformal_volume, verdict_on
+from diversity_data import GRID, stores, write_design, write_pool_toml
+from diversity_judge import Arm, alone, arms, columns_of, compared, conformal_volume, evidence, told, verdict_on
 from diversity_table import markdown
 
 from plausible.diversity import Pool
 from plausible.io.study_toml import read_study_toml
+from plausible.runs.diversity_case import read_design
 from tests.diversity.pools import case_of
 
 IDS = ("deep_0", "deep_1", "dynunet_fold_0_0", "dynunet_fold_1_0", "segresnet_fold_0_0", "ncl_0")
@@ -57,17 +58,15 @@ def test_the_table_has_values_differences_and_verdicts(judged):
             theirs = columns_of(test, found["deep 2"])
             line["against"] = arm.against
             line["differences"] = {name: told(compared(v, theirs[name], seed=0)) for name, v in ours.items()}
-            line["verdict"] = verdict_on(test, arm, found["deep 2"], n_arms=1, seed=0).to_dict()
+            line["verdict"] = verdict_on(
+                evidence(test, arm), evidence(test, found["deep 2"]), n_arms=1, seed=0
+            ).to_dict()
         lines.append(line)
     text = markdown(lines, {}, n_cases=18)
     assert text.count("| greedy 2 |") == 2
     assert lines[1]["verdict"]["decision"] in ("accepted", "rejected", "undecided")
     dice = [line["values"]["dice"]["value"] for line in lines]
     assert lines[1]["differences"]["dice"]["value"] == pytest.approx(dice[1] - dice[0])
-
-
-def told(estimate):
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def test_the_study_file_of_the_pool_can_be_read(tmp_path):
@@ -82,6 +81,9 @@ def test_the_study_file_of_the_pool_can_be_read(tmp_path):
     assert list(found) == ["deep_0", "dynunet_fold_1_0", "ncl_+0.5_0"]
     assert (found["deep_0"].info.fold, found["dynunet_fold_1_0"].info.fold) == (None, 1)
     assert GRID.fullmatch("deep") is None
+    assert write_design(tmp_path / "design.csv", tmp_path) == ["dynunet_fold_1_0"]
+    levels = {"architecture": "dynunet", "fold": "1", "seed": "0"}
+    assert read_design(tmp_path / "design.csv") == {"dynunet_fold_1_0": levels}
     assert isinstance(Arm("a", np.ones(1), 1, "", "").n_members, int)
 
 
