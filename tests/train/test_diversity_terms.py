@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from plausible.train import DIVERSITY_OBJECTIVES, METHODS, DiversitySettings
-from plausible.train.coupled import TRAINERS, WITH_A_LOSS_OF_THEIR_OWN
+from plausible.train.coupled import TRAINERS
 from plausible.train.coupling import Coupling, boundary_band
 from plausible.train.diversity_images import ARTEFACTS_IN_TRAINING, shuffled, spoilt
 from plausible.train.diversity_objectives import How, told_by
@@ -66,7 +66,7 @@ def test_every_way_of_training_is_used():
 def test_methods_with_a_loss_of_their_own_are_known():
     loaded = {name: method.load() for name, method in METHODS.items()}
     own = {name for name, m in loaded.items() if m.objective is not supervised or m.outputs is not one_per_class}
-    assert own == set(WITH_A_LOSS_OF_THEIR_OWN)
+    assert own == {name for name, method in METHODS.items() if method.own_loss}
 
 
 @pytest.mark.parametrize("name", ["negative_correlation", "function_repulsion"])

@@ -1,6 +1,5 @@
 """Our own trained models in memory: weights checked against what `model.json` says, functions ready to be drawn."""
 
-import io
 import pickle
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -71,6 +70,7 @@ def source_of(model: Path, info: ModelInfo, record: MemberRecord, *, device: str
     import monai
     import torch
 
+    from plausible.train.checkpoint import loaded
     from plausible.train.network import build_network
 
     data = _weights(model, record)
@@ -78,7 +78,7 @@ def source_of(model: Path, info: ModelInfo, record: MemberRecord, *, device: str
     outputs = method.outputs(len(info.classes.names), settings)
     network = build_network(plan, channels=len(info.channels), outputs=outputs, seed=0).to(device)
     try:
-        weights = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        weights = loaded(data, device=device)
         functions = method.functions(network, weights, settings)
     except (ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
         raise unusable_model(model, f"{record.weights}: {error}") from error

@@ -56,7 +56,7 @@ def _read(folder: Path, device: str) -> Any:
     path = folder / NAME
     if not path.exists():
         return None
-    return torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
+    return loaded(path.read_bytes(), device=device)
 
 
 def _restored(training: Training, content: Mapping[str, Any]) -> Training:
@@ -69,6 +69,11 @@ def _restored(training: Training, content: Mapping[str, Any]) -> Training:
     training.seconds, training.cpu_seconds = content["seconds"]
     training.history = [(int(iteration), float(dice)) for iteration, dice in content["history"]]
     return training
+
+
+def loaded(data: bytes, *, device: str) -> Any:
+    """Return what is in a torch file: weights and plain values only, since anything else could run code."""
+    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
 
 
 def saved(content: Any) -> bytes:

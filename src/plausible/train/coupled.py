@@ -8,6 +8,7 @@ from typing import Any
 from plausible.train.diversity_objectives import How
 from plausible.train.diversity_settings import DiversitySettings
 from plausible.train.job import EnsembleJob
+from plausible.train.methods import METHODS
 from plausible.train.plan import Plan
 from plausible.train.settings import EnsembleKind, TrainingSettings
 from plausible.train.workers import Progress
@@ -27,9 +28,6 @@ ENSEMBLES: Mapping[How, tuple[EnsembleKind, ...]] = {
 """Ensembles that an objective can be used with: one batch for all needs the same cases and labels, pairs of layers
 need the same network, and last layers share one."""
 
-WITH_A_LOSS_OF_THEIR_OWN = ("bayes_by_backprop", "stochastic_segmentation")
-"""Methods whose loss is not that of the logits against the targets, so that no term is added to it."""
-
 
 def check_diversity(diversity: DiversitySettings, *, ensemble: EnsembleKind, members: int, methods: set[str]) -> None:
     """Refuse what cannot be trained so.
@@ -44,7 +42,7 @@ def check_diversity(diversity: DiversitySettings, *, ensemble: EnsembleKind, mem
         raise ValueError(f"{name} needs at least two members")
     if ensemble not in ENSEMBLES[how]:
         raise ValueError(f"{name} goes with --ensemble {', '.join(ENSEMBLES[how])}, not with {ensemble}")
-    unfit = sorted(methods - {"plain"} if how == "last layers" else methods & set(WITH_A_LOSS_OF_THEIR_OWN))
+    unfit = sorted(name for name in methods if (name != "plain" if how == "last layers" else METHODS[name].own_loss))
     if unfit:
         raise ValueError(f"{name} cannot be used with --method {', '.join(unfit)}")
 

@@ -1,21 +1,17 @@
 """Train members one after another, each with a penalty that knows the members before it."""
 
-import io
 from collections.abc import Callable
 
-import torch
-
+from plausible.train.checkpoint import loaded
 from plausible.train.job import EnsembleJob, MemberJob
 from plausible.train.member import train_member
 from plausible.train.member_record import MemberRecord
 from plausible.train.network import build_network
 from plausible.train.orthogonal_filters import Filters, filters_among
-
-OnMember = Callable[[int, int, int, float], None]
-"""Called with member, iteration, number of iterations and loss."""
+from plausible.train.workers import Progress
 
 
-def train_in_sequence(job: EnsembleJob, *, on_progress: OnMember) -> None:
+def train_in_sequence(job: EnsembleJob, *, on_progress: Progress) -> None:
     """Train every member, or continue where a killed run stopped. The members before count as they were stored."""
     penalty = job.diversity.objective.load()
     earlier: list[Filters] = []
@@ -26,11 +22,10 @@ def train_in_sequence(job: EnsembleJob, *, on_progress: OnMember) -> None:
 
 
 def _stored_filters(job: MemberJob, record: MemberRecord) -> Filters:
-    data = (job.folder.parent / record.weights).read_bytes()
-    weights = torch.load(io.BytesIO(data), map_location=job.device, weights_only=True)
+    weights = loaded((job.folder.parent / record.weights).read_bytes(), device=job.device)
     network = build_network(job.plan, channels=job.channels, outputs=len(job.classes.names), seed=0)
     return filters_among(weights, network)
 
 
-def _reporting(tell: OnMember, member: int, total: int) -> Callable[[int, float], None]:
+def _reporting(tell: Progress, member: int, total: int) -> Callable[[int, float], None]:
     return lambda iteration, loss: tell(member, iteration, total, loss)

@@ -11,21 +11,20 @@ Every member is kept with the weights of the whole network, of which all but the
 Source: Steger et al. 2024, arXiv:2412.15758.
 """
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
-from plausible.train.checkpoint import NAME, resume_together
+from plausible.train.checkpoint import NAME, loaded, resume_together
 from plausible.train.hooks import Training, Weights, one_cycle
 from plausible.train.job import BACKBONE, EnsembleJob, MemberJob
 from plausible.train.last_layer import last_layer_of
 from plausible.train.member import finish, is_finished, threads_and_seed, train_member
 from plausible.train.member_record import MemberRecord
 from plausible.train.network import Network, build_network, load_weights
-from plausible.train.together import OnMember, fit_together
+from plausible.train.together import fit_together
+from plausible.train.workers import Progress
 
 RATE = 10.0
 """Learning rate of the last layers, in multiples of the network's: at its own, random weights are not overcome in the
@@ -72,7 +71,7 @@ class LastLayer(torch.nn.Module):  # type: ignore[misc]
         return logits
 
 
-def train_last_layers(job: EnsembleJob, *, on_progress: OnMember) -> None:
+def train_last_layers(job: EnsembleJob, *, on_progress: Progress) -> None:
     """Train the network and then the last layers, or continue where a killed run stopped."""
     if all(map(is_finished, job.members)):
         return
@@ -80,7 +79,7 @@ def train_last_layers(job: EnsembleJob, *, on_progress: OnMember) -> None:
     backbone = replace(first, id=BACKBONE, folder=job.folder / BACKBONE, diversity={})
     total = first.settings.iterations
     (record,) = train_member(backbone, on_iteration=lambda iteration, loss: on_progress(0, iteration, total, loss))
-    weights = _stored(job.folder / record.weights, first.device)
+    weights = loaded((job.folder / record.weights).read_bytes(), device=first.device)
     short = _for_last_layers(job)
     with threads_and_seed(first.threads, first.split.seed):
         body = body_of(first, weights)
@@ -130,8 +129,3 @@ def _with_time_of(training: Training, backbone: MemberRecord, members: int) -> T
         seconds=training.seconds + 60 * backbone.minutes / members,
         cpu_seconds=training.cpu_seconds + 60 * (backbone.cpu_minutes or 0.0) / members,
     )
-
-
-def _stored(path: Path, device: str) -> dict[str, torch.Tensor]:
-    weights: dict[str, torch.Tensor] = torch.load(io.BytesIO(path.read_bytes()), map_location=device, weights_only=True)
-    return weights

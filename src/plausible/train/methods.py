@@ -35,6 +35,7 @@ class TrainingMethod:
         source: publication.
         stochastic: whether any number of functions can be drawn from one trained network.
         module: file with its hooks.
+        own_loss: whether its loss is not that of the logits against the targets, so that no term can be added to it.
     """
 
     name: MethodName
@@ -43,6 +44,7 @@ class TrainingMethod:
     source: str
     stochastic: bool
     module: str
+    own_loss: bool = False
 
     def load(self) -> "Method":
         """Import the hooks; this imports torch."""
@@ -81,6 +83,7 @@ METHODS = _listed(
         source="Blundell et al. 2015, arXiv:1505.05424",
         stochastic=True,
         module="plausible.train.bayes_by_backprop",
+        own_loss=True,
     ),
     TrainingMethod(
         name="stochastic_segmentation",
@@ -89,6 +92,7 @@ METHODS = _listed(
         source="Monteiro et al. 2020, arXiv:2006.06015",
         stochastic=True,
         module="plausible.train.stochastic_segmentation",
+        own_loss=True,
     ),
     TrainingMethod(
         name="checkpoints",

@@ -58,8 +58,8 @@ def unit_filters(network: Network) -> dict[str, torch.Tensor]:
 
 def filters_among(weights: Weights, network: Network) -> dict[str, torch.Tensor]:
     """Unit filters among weights that were kept of a network like this one."""
-    found = {name: transposed for name, _, transposed in _convolutions(network) if f"{name}.weight" in weights}
-    return {name: _unit(weights[f"{name}.weight"].float(), transposed=t) for name, t in found.items()}
+    layers = [(name, f"{name}.weight", transposed) for name, _, transposed in _convolutions(network)]
+    return {name: _unit(weights[key].float(), transposed=t) for name, key, t in layers if key in weights}
 
 
 def _convolutions(network: Network) -> Iterator[tuple[str, torch.nn.Module, bool]]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from plausible.train.recipes import AUGMENTATION, Recipe
+from plausible.train.settings import TrainingSettings
 
 LEARNING_RATE = (7e-4, 4e-3)
 WEIGHT_DECAY = (1e-3, 1e-1)
@@ -22,8 +23,8 @@ STRENGTH = (0.5, 1.5)
 LOSSES = ("dice_ce", "dice_focal", "tversky")
 """Those that learn as fast as the first; cross-entropy alone does not."""
 
-DEFAULTS: Mapping[str, float] = {"rotation_deg": 15.0, "scale": 0.15, "noise": 0.1, "brightness": 0.2, "gamma": 0.3}
-"""Augmentation that a strength of 1 stands for: the defaults of `TrainingSettings`."""
+DEFAULTS: Mapping[str, float] = {name: getattr(TrainingSettings(), name) for name in AUGMENTATION}
+"""Augmentation that a strength of 1 stands for."""
 
 
 def random_recipes(n: int, *, seed: int) -> tuple[Recipe, ...]:

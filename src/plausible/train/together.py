@@ -11,7 +11,7 @@ them in one file, so that a run that was killed ends with the same bits.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,12 +25,10 @@ from plausible.train.job import EnsembleJob
 from plausible.train.member import batches_of, descend, finish, is_finished, start, threads_and_seed
 from plausible.train.methods import METHODS
 from plausible.train.network import Loss, build_loss
-
-OnMember = Callable[[int, int, int, float], None]
-"""Called with member, iteration, number of iterations and loss."""
+from plausible.train.workers import Progress
 
 
-def train_together(job: EnsembleJob, *, on_progress: OnMember) -> None:
+def train_together(job: EnsembleJob, *, on_progress: Progress) -> None:
     """Train all members, or continue where a killed run stopped, or return if they are finished."""
     if all(map(is_finished, job.members)):
         return
@@ -80,7 +78,7 @@ class Material:
         ]
 
 
-def fit_together(job: EnsembleJob, trainings: Sequence[Training], on_progress: OnMember) -> None:
+def fit_together(job: EnsembleJob, trainings: Sequence[Training], on_progress: Progress) -> None:
     """Take the steps that are left."""
     material, coupling, first = Material.of(job), Coupling.of(job), job.members[0]
     total = first.settings.iterations
