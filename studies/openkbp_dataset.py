@@ -47,7 +47,7 @@ def prepare(data: Path, out: Path, *, seed: int) -> None:
         for images, masks in places:
             images.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(image, images / image.name)
-            _write_labels(path, masks / f"{subject}.nii.gz", values)
+            write_labels(path, masks / f"{subject}.nii.gz", values)
     names = {"background": 0, **{organ: n for n, organ in enumerate(ORGANS, start=1)}}
     told = {"name": "openkbp_hn_5", "channel_names": {"0": "CT"}, "labels": names, "file_ending": ".nii.gz"}
     write_json(out / "data/dataset.json", told)
@@ -65,7 +65,8 @@ def shares(subjects: Sequence[str], *, seed: int) -> dict[str, list[str]]:
     }
 
 
-def _write_labels(source: Path, target: Path, values: Mapping[int, int]) -> None:
+def write_labels(source: Path, target: Path, values: Mapping[int, int]) -> None:
+    """Write the labels that are asked for under new values; all others are background."""
     found = nib.load(source)
     kept = np.zeros(found.shape, np.uint8)
     for old, new in values.items():

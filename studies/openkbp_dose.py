@@ -18,12 +18,11 @@ The dose is fixed: it was planned on the clinical contours. Held-out patients ch
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
-from openkbp_dataset import ORGANS, prepare
+from openkbp_dataset import ORGANS, prepare, write_labels
 from openkbp_dose_tables import ambiguity_table, tables
 
 from plausible.core import Score
@@ -66,14 +65,11 @@ def train(asked: argparse.Namespace) -> None:
     if not (asked.out / "split.json").exists():
         prepare(asked.data, asked.out, seed=asked.seed)
     told = json.loads((asked.out / "split.json").read_text(encoding="utf-8"))
-    settings = TrainingSettings(
-        **{**{n: getattr(NETWORK, n) for n in NETWORK.__slots__}, "iterations": asked.iterations}
-    )
     done = train_ensemble(
         asked.out / "data",
         asked.out / "model",
         members=asked.members,
-        settings=settings,
+        settings=replace(NETWORK, iterations=asked.iterations),
         split=Split(tuple(told["train"]), tuple(told["validation"])),
         seed=asked.seed,
         workers=asked.workers,
@@ -93,22 +89,15 @@ def predict(asked: argparse.Namespace) -> None:
 
 def _prepare_raters(pack: Path, out: Path) -> None:
     """Images of the patients with a CT, and each rater's five organs with the labels of the model."""
-    values = {organ: n for n, organ in enumerate(ORGANS, start=1)}
     classes = read_dataset_json(pack / "dataset.json").classes
-    old = {organ: int(classes.labels[classes.channel(organ)][0]) for organ in ORGANS}
+    values = {int(classes.labels[classes.channel(organ)][0]): n for n, organ in enumerate(ORGANS, start=1)}
     for image in sorted((pack / "imagesTr").glob("*_0000.nii.gz")):
         subject = image.name.removesuffix("_0000.nii.gz")
         (out / "img").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(image, out / "img" / image.name)
         for rater in RATERS:
-            found = nib.load(pack / f"labelsTr_{rater}" / f"{subject}.nii.gz")
-            labels = np.asarray(found.dataobj)
-            kept = np.zeros(labels.shape, np.uint8)
-            for organ, value in values.items():
-                kept[labels == old[organ]] = value
-            folder = out / "lab" / rater
-            folder.mkdir(parents=True, exist_ok=True)
-            nib.save(nib.Nifti1Image(kept, found.affine), folder / f"{subject}.nii.gz")
+            name = f"{subject}.nii.gz"
+            write_labels(pack / f"labelsTr_{rater}" / name, out / "lab" / rater / name, values)
 
 
 def dose(asked: argparse.Namespace) -> None:

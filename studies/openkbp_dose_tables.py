@@ -12,7 +12,9 @@ from plausible.calibrate import IntervalCalibration
 from plausible.core import Score
 from plausible.evaluate import Estimate, bootstrap_mean, bootstrap_statistic
 from plausible.report.dose_model import CaseDose, MetricDose, StructureDose
-from plausible.runs.dose_calibration import DoseCalibrateSettings, calibrate_doses, calibrated_case
+from plausible.report.text import known
+from plausible.runs.dose_calibrated import calibrated_case
+from plausible.runs.dose_calibration import DoseCalibrateSettings, calibrate_doses
 
 CLINICAL = {
     "Brainstem": "D0.1cc[Gy]",
@@ -83,22 +85,18 @@ def _intervals(cases: Sequence[CaseDose], calibrated: Sequence[Sequence[CaseDose
     lines = [head, "|---|---|---|---|---|"]
     for organ, metric in CLINICAL.items():
         found = [_of(case, organ)[1] for case in cases]
-        known = [m for m in found if _is_number(m.nominal) and math.isfinite(_reference(m))]
-        errors = [abs(float(m.nominal or 0) - _reference(m)) for m in known]
-        plain = [_held(m.interval_90, _reference(m)) for m in known if _is_number(m.interval_90[0])]
+        there = [m for m in found if known(m.nominal) and math.isfinite(_reference(m))]
+        errors = [abs(float(m.nominal or 0) - _reference(m)) for m in there]
+        plain = [_held(m.interval_90, _reference(m)) for m in there if known(m.interval_90[0])]
         after = [
             _held(m.calibrated, _reference(m))
             for half in calibrated
             for m in (_of(case, organ)[1] for case in half)
             if m.calibrated is not None and math.isfinite(_reference(m))
         ]
-        cells = [f"{organ}, {metric}", str(len(known)), f"{np.median(errors):.2f}", _covered(plain), _covered(after)]
+        cells = [f"{organ}, {metric}", str(len(there)), f"{np.median(errors):.2f}", _covered(plain), _covered(after)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _held(interval: Any, value: float) -> tuple[bool, float]:
@@ -106,11 +104,13 @@ def _held(interval: Any, value: float) -> tuple[bool, float]:
     return low <= value <= high, high - low
 
 
-def _covered(found: Sequence[tuple[bool, float]]) -> str:
+def _covered(found: Sequence[tuple[bool, float]], *, width_first: bool = False) -> str:
+    """Share of the intervals that hold the value, and their mean width."""
     if not found:
         return "-"
     held, widths = zip(*found, strict=True)
-    return f"{100 * float(np.mean(held)):.0f} %, {float(np.mean(widths)):.1f}"
+    told = f"{100 * float(np.mean(held)):.0f} %", f"{float(np.mean(widths)):.1f}"
+    return ", ".join(reversed(told) if width_first else told)
 
 
 def _bands(cases: Sequence[CaseDose], calibrated: Sequence[Sequence[CaseDose]]) -> str:
@@ -135,7 +135,7 @@ def _bands(cases: Sequence[CaseDose], calibrated: Sequence[Sequence[CaseDose]]) 
 def _curve(case: CaseDose, organ: str, low: str, high: str) -> Iterator[tuple[bool, float]]:
     """Whether the reference's whole curve lies in a band, and the mean width from 1 Gy to the hottest dose."""
     curves = _of(case, organ)[0].curves
-    if curves is None or not curves.reference or not getattr(curves, low) or not _is_number(getattr(curves, low)[0]):
+    if curves is None or not curves.reference or not getattr(curves, low) or not known(getattr(curves, low)[0]):
         return
     (reference,) = curves.reference.values()
     ends = [np.array(getattr(curves, name), dtype=float) for name in (low, high)]
@@ -274,14 +274,9 @@ def ambiguity_table(
         after = [_held(c.calibrated, value) for _, c, theirs in known for value in theirs]
         members = np.mean([float(m.sd or 0) for m, _, _ in known])
         cells = [f"{organ}, {metric}", str(len(known)), _told(sd, digits=2), f"{members:.2f}", f"{ranges:.1f}",
-                 _width(plain), _width(after)]  # fmt: skip
+                 _covered(plain, width_first=True), _covered(after, width_first=True)]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _width(found: Sequence[tuple[bool, float]]) -> str:
-    held, widths = zip(*found, strict=True)
-    return f"{float(np.mean(widths)):.1f}, {100 * float(np.mean(held)):.0f} %"
 
 
 def _values(metric: MetricDose) -> list[float]:

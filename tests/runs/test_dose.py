@@ -12,7 +12,9 @@ from plausible.core import InvalidInput
 from plausible.io import write_image
 from plausible.report.dose_model import CaseDose
 from plausible.runs.calibration import read_calibration, write_calibration
-from plausible.runs.dose_calibration import DoseCalibrateSettings, calibrate_doses, calibrated_case
+from plausible.runs.dose_calibrated import calibrated_case
+from plausible.runs.dose_calibration import DoseCalibrateSettings, calibrate_doses
+from plausible.runs.dose_settings import DoseSettings
 from plausible.runs.dose_tables import read_dose_result, read_dose_results
 from plausible.runs.phantom import MEAN_LIMIT_GY, PhantomFiles, write_phantom
 from plausible.simulate import dose_phantom
@@ -246,6 +248,12 @@ def test_what_reading_the_dose_warned_of_stays_with_the_case(files, tmp_path):
         found = read_dose_result(out / "phantom")
         assert found is not None
         assert any("maximum of" in text for text in found.warnings)
+
+
+@pytest.mark.parametrize("wrong", [{"pass_up_to": 0.5, "fail_from": 0.5}, {"risk_level": 1.0}])
+def test_settings_are_refused_as_the_risk_refuses_them(wrong):
+    with pytest.raises(ValueError, match=r"between 0 and 1|from 0 to 1"):
+        DoseSettings(**wrong)
 
 
 def test_two_doses_of_one_case_are_refused(files, tmp_path):

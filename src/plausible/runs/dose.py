@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plausible.core import Case, Dose, Problem, ScalarMap, Study, provenance, sha256_of
+from plausible.core import Case, Dose, Members, Problem, ScalarMap, Study, provenance, sha256_of
 from plausible.core.problems import ProblemWarning, collecting
 from plausible.dose import SHIPPED, ConstraintSet, parse_constraints, shipped_constraints
 from plausible.io import hash_files, write_scalar_map
@@ -17,7 +17,8 @@ from plausible.report.dose_model import CaseDose
 from plausible.report.model import MapFile
 from plausible.report.schema import to_json
 from plausible.runs.calibration import Calibrations
-from plausible.runs.dose_calibration import DOSE_CALIBRATION_JSON, calibrated_case
+from plausible.runs.dose_calibrated import calibrated_case
+from plausible.runs.dose_calibration import DOSE_CALIBRATION_JSON
 from plausible.runs.dose_case import AWARE_MAP, DOSE_MAP, DoseFound, assess_dose
 from plausible.runs.dose_settings import DoseSettings
 from plausible.runs.layout import CASE_PAGE, DOSE_JSON, made_before, told
@@ -151,9 +152,9 @@ def _judge(
     odd = list[Problem]()
     with collecting(odd):
         dose = read_dose(source, subject=case.subject)
-    members = case.members()
+    members, raters = case.members(), case.raters()
     check_overlap(dose, members.geometry, subject=case.subject, file=source.name)
-    found = assess_dose(members, dose, plan.constraints, settings, raters=case.raters())
+    found = assess_dose(members, dose, plan.constraints, settings, raters=raters)
     odd += [_beyond(case.subject, name, share) for name, share in found.outside.items()]
     for problem in odd:  # for this run's list; in dose.json they stay
         warnings.warn(ProblemWarning(problem), stacklevel=2)
@@ -161,13 +162,14 @@ def _judge(
     (folder / DOSE_JSON).unlink(missing_ok=True)
     told_made = made.to_dict()
     listed = [_write_map(folder, one, told_made) for one in found.maps]
-    report = _report(case, dose, found, plan, settings, listed, told_made, odd)
+    report = _report(members, raters, dose, found, plan, settings, listed, told_made, odd)
     write_text(folder / DOSE_JSON, to_json(calibrated_case(report, calibrations) if calibrations else report))
     return True
 
 
 def _report(
-    case: Case,
+    members: Members,
+    raters: Members | None,
     dose: Dose,
     found: DoseFound,
     plan: DosePlan,
@@ -176,10 +178,8 @@ def _report(
     made: Mapping[str, Any],
     odd: Sequence[Problem],
 ) -> CaseDose:
-    raters = case.raters()
-    members = case.members()
     return CaseDose(
-        subject=case.subject,
+        subject=members.subject,
         structures=found.structures,
         constraint_set=plan.constraints.name,
         constraint_note=plan.constraints.note,

@@ -6,7 +6,7 @@ rule for calling it met. The records stand in a file of the same form as calibra
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from typing import Any
@@ -16,17 +16,14 @@ from jaxtyping import Float64
 
 from plausible.calibrate import (
     Calibration,
-    ConstraintPass,
-    DvhBand,
     DvhCurve,
-    IntervalCalibration,
     Tails,
     fit_constraint_pass,
     fit_dvh_band,
     fit_interval,
 )
 from plausible.core import InvalidInput, Problem, Score, provenance
-from plausible.report.dose_model import CaseDose, ConstraintDose, DvhCurves, MetricDose, StructureDose
+from plausible.report.dose_model import CaseDose, DvhCurves, MetricDose, StructureDose
 from plausible.runs.calibration import Calibrations
 from plausible.runs.dose_record import NOTHING
 from plausible.runs.layout import told
@@ -102,17 +99,6 @@ def calibrate_doses(cases: Sequence[CaseDose], settings: DoseCalibrateSettings, 
     return Calibrations(tuple(records), tuple(refused), made.to_dict())
 
 
-def calibrated_case(case: CaseDose, calibrations: Calibrations) -> CaseDose:
-    """Return a case with its calibrated intervals, bands and decisions.
-
-    Raises:
-        InvalidInput: E402, a patient of the calibration set.
-    """
-    structures = tuple(_structure(case, one, calibrations) for one in case.structures)
-    methods = "\n".join([case.methods, *calibrations.statements])
-    return replace(case, structures=structures, calibration=calibrations.summary, methods=methods)
-
-
 def _fits(
     cases: Sequence[CaseDose], true: Mapping[str, str], settings: DoseCalibrateSettings, common: dict[str, Any]
 ) -> list[tuple[str, Callable[[], Calibration]]]:
@@ -134,13 +120,14 @@ Columns = tuple[list[Score], list[Score], list[Score]]
 def _columns(found: Sequence[tuple[str, StructureDose]], metric: str, true: Mapping[str, str]) -> Columns:
     """Rows of what was predicted, of the members' spread, and of the reference."""
     pairs = [(subject, one, m) for subject, one in found for m in one.metrics if m.metric == metric]
-    predicted = [_row(subject, one.name, m, m.nominal) for subject, one, m in pairs]
-    spread = [_row(subject, one.name, m, m.sd) for subject, one, m in pairs]
-    reference = [_row(subject, one.name, m, m.reference.get(true[subject])) for subject, one, m in pairs]
+    predicted = [metric_row(subject, one.name, m, m.nominal) for subject, one, m in pairs]
+    spread = [metric_row(subject, one.name, m, m.sd) for subject, one, m in pairs]
+    reference = [metric_row(subject, one.name, m, m.reference.get(true[subject])) for subject, one, m in pairs]
     return predicted, spread, reference
 
 
-def _row(subject: str, structure: str, metric: MetricDose, value: float | None) -> Score:
+def metric_row(subject: str, structure: str, metric: MetricDose, value: float | None) -> Score:
+    """Row of a quantity of a metric in one patient; NaN where it is undefined."""
     return Score(
         subject=subject,
         structure=structure,
@@ -250,59 +237,4 @@ def _rater(case: CaseDose, wanted: str) -> str:
             expected="one reference contour per case" + (f", {wanted}" if wanted else ""),
             fix="give --references; of several raters choose one with --rater NAME",
         )
-    )
-
-
-def _structure(case: CaseDose, structure: StructureDose, calibrations: Calibrations) -> StructureDose:
-    metrics = tuple(_metric(case.subject, structure.name, one, calibrations) for one in structure.metrics)
-    by_metric = {one.metric: one for one in structure.metrics}
-    constraints = tuple(
-        _decided(case.subject, structure.name, one, by_metric[one.metric], calibrations)
-        for one in structure.constraints
-    )
-    return replace(structure, metrics=metrics, constraints=constraints, curves=_banded(case, structure, calibrations))
-
-
-def _is_known(value: float | None) -> bool:
-    """Whether a quantity is defined: it is not in a structure that is empty, or that a single member has."""
-    return value is not None and math.isfinite(value)
-
-
-def _metric(subject: str, structure: str, metric: MetricDose, calibrations: Calibrations) -> MetricDose:
-    record = calibrations.about(IntervalCalibration, structure, measure=metric.metric)
-    if record is None or not (_is_known(metric.nominal) and _is_known(metric.sd)):
-        return metric
-    prediction, spread = (_row(subject, structure, metric, value) for value in (metric.nominal, metric.sd))
-    found = record.apply(prediction, spread=spread)
-    return replace(metric, calibrated=(found.low, found.high), calibrated_level=found.level)
-
-
-def _decided(
-    subject: str, structure: str, constraint: ConstraintDose, metric: MetricDose, calibrations: Calibrations
-) -> ConstraintDose:
-    rules = calibrations.all_about(ConstraintPass, structure, measure=constraint.metric)
-    record = next((one for one in rules if (one.operator, one.limit) == (constraint.operator, constraint.limit)), None)
-    if record is None or not (_is_known(metric.nominal) and _is_known(metric.sd)):
-        return constraint
-    prediction, spread = (_row(subject, structure, metric, value) for value in (metric.nominal, metric.sd))
-    return replace(
-        constraint, calibrated_pass=record.apply(prediction, spread).passes, missed_at_most=record.guarantee.alpha
-    )
-
-
-def _banded(case: CaseDose, structure: StructureDose, calibrations: Calibrations) -> DvhCurves | None:
-    record, curves = calibrations.of(DvhBand, structure.name), structure.curves
-    if record is None or curves is None:
-        return curves
-    curve = curve_of(case, structure, doses_gy=np.array(record.doses_gy), rater="")
-    if not (_is_known(curve.predicted[0]) and _is_known(curve.spread[0])):
-        return curves
-    band = record.apply(curve)
-    low = np.interp(curves.dose_gy, band.doses_gy, band.low, right=0.0)
-    high = np.interp(curves.dose_gy, band.doses_gy, band.high)
-    return replace(
-        curves,
-        low_calibrated=tuple(low.tolist()),
-        high_calibrated=tuple(high.tolist()),
-        calibrated_level=band.level,
     )

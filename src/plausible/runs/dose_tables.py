@@ -9,7 +9,7 @@ from plausible.io.rows import write_table
 from plausible.report.dose_model import CaseDose
 from plausible.report.model import ConstraintLine
 from plausible.report.schema import dose_from_json
-from plausible.runs.layout import CASE_JSON, CASE_PAGE, DOSE_JSON
+from plausible.runs.layout import CASE_JSON, CASE_PAGE, DOSE_JSON, case_folders
 
 DOSES, CONSTRAINTS = "doses.csv", "constraints.csv"
 
@@ -49,8 +49,7 @@ def read_dose_results(output: Path) -> list[CaseDose]:
         InvalidInput: E305, a file is damaged or of another version.
         ValueError: there is none.
     """
-    folders = sorted(folder for folder in output.iterdir() if folder.is_dir()) if output.is_dir() else []
-    found = [one for folder in folders if (one := read_dose_result(folder)) is not None]
+    found = [one for folder in case_folders(output) if (one := read_dose_result(folder)) is not None]
     if not found:
         raise ValueError(f"{output.name}: no case has a dose.json; run plausible dose --references first")
     return found
