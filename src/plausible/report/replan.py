@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from plausible.core import Problem
 from plausible.core.provenance import INTENDED_USE, SCHEMA_VERSION
-from plausible.dose.plan import PlanMatrix
+from plausible.dose.plan import Disagreement, PlanMatrix
 from plausible.report.drawing import Axis, chart, tag
 from plausible.report.interval_chart import COLOURS
 from plausible.report.page import made_by, render
@@ -23,24 +23,22 @@ N_MATRICES = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopLine:
-    """One metric of one case: the fixed-dose and the closed-loop view of its contours. Fields as `Disagreement`."""
+class LoopLine(Disagreement):
+    """One metric of one case: the fixed-dose and the closed-loop view of its contours.
+
+    It inherits because it is a `Disagreement` with its place, and tables list the fields of both side by side.
+    """
 
     subject: str
     structure: str
     metric: str
-    n: int
-    nominal: float
-    fixed_mean: float
-    fixed_sd: float
-    closed_mean: float
-    closed_sd: float
-    correlation: float
-    low: float
-    high: float
-    rank_correlation: float
-    opposite_sign: float
-    n_signed: int
+
+    def row(self) -> dict[str, Any]:
+        """Columns of a table, the place first."""
+        return {name: getattr(self, name) for name in LOOP_COLUMNS}
+
+
+LOOP_COLUMNS = ("subject", "structure", "metric", *(one.name for one in fields(Disagreement)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

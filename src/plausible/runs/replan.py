@@ -7,7 +7,7 @@ A case whose file names the same version, inputs and settings is kept; within a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from plausible.io import hash_files, write_failures
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.page import svg_file
-from plausible.report.replan import LoopLine, LoopReport, loop_chart, loop_page
+from plausible.report.replan import LOOP_COLUMNS, LoopLine, LoopReport, loop_chart, loop_page
 from plausible.runs.layout import FAILURES, made_before, make_folder
 from plausible.runs.replan_case import OnPlan, loop_case
 from plausible.runs.replan_contours import body_of, contourings_of
@@ -221,8 +221,8 @@ def _write(
 ) -> None:
     made = provenance("replan", settings=told.to_dict(), inputs={}).to_dict()
     write_failures(output / FAILURES, [("replan", problem) for problem in found.failures])
-    write_table(output / TABLE, tuple(f.name for f in fields(LoopLine)), (asdict(line) for line in found.lines))
-    lines = [{key: plain(value) for key, value in asdict(line).items()} for line in found.lines]
+    write_table(output / TABLE, LOOP_COLUMNS, (line.row() for line in found.lines))
+    lines = [{key: plain(value) for key, value in line.row().items()} for line in found.lines]
     write_json(output / RESULT, {"study": name, "cases": list(matrices), "lines": lines, "caveats": list(CAVEATS),
                                  "provenance": made})  # fmt: skip
     if found.lines:
