@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from plausible.io.dicom import read_series
+from plausible.runs import inspect_dicom as runs_inspect
 from plausible.runs.dicom_inspection import DicomInspection
 from plausible.runs.inspect_dicom import holds_dicom, inspect_dicom
 from tests.cli.program import run_alone
@@ -82,6 +84,17 @@ def test_contours_are_compared_with_their_image_when_pixels_are_read(tmp_path: P
     writer.save(tmp_path, writer.series(), writer.rtstruct([(1, "Organ", writer.cylinder(slices=[1, 3, 5]))]))
     assert codes(inspect_dicom(tmp_path)) == []
     assert codes(inspect_dicom(tmp_path, deep=True)) == [("E614", "warning")]
+
+
+def test_pixels_are_read_once_however_many_structure_sets_lie_on_them(tmp_path: Path, monkeypatch) -> None:
+    sets = [writer.rtstruct([(1, "Organ", writer.cylinder(slices=[1, 3, 5]))]) for _ in range(3)]
+    for n, one in enumerate(sets):
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.6.{n}"
+    writer.save(tmp_path, writer.series(), *sets)
+    read = []
+    monkeypatch.setattr(runs_inspect, "read_series", lambda paths: read.append(paths) or read_series(paths))
+    assert codes(inspect_dicom(tmp_path, deep=True)) == [("E614", "warning")] * 3
+    assert len(read) == 1
 
 
 def test_structures_without_their_image_are_said(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ No identifiers of people: UIDs, geometry, names of structures. File names that m
 asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from plausible.io.dicom.datasets import file_label
 from plausible.io.dicom.dose_choice import check_fractions, chosen_doses
 from plausible.io.dicom.objects import DoseFile, Instance, SegmentationFile, SeriesFiles, StructureFile
 from plausible.io.dicom.rtdose import read_dose_object
-from plausible.io.dicom.series import look_at_series
+from plausible.io.dicom.series import SeriesImage, look_at_series
 from plausible.io.recognise import folder_kind
 from plausible.runs.dicom_inspection import (
     DicomGroup,
@@ -105,25 +106,45 @@ def _key(one: Instance) -> tuple[str, str]:
 
 def _group(part: DicomFolder, *, deep: bool, problems: list[Problem]) -> DicomGroup:
     frame = next(one.frame_of_reference_uid for one in part.instances() if one.frame_of_reference_uid)
+    read = _reader(part) if deep else None
     doses = tuple(_dose(one, problems) for one in part.doses)
     if part.doses:
         _check_choice(part, problems)
     return DicomGroup(
         frame_of_reference_uid=frame,
-        series=tuple(_series(one, deep=deep, problems=problems) for one in part.images),
-        structure_sets=tuple(_structures(one, part, deep=deep, problems=problems) for one in part.structure_sets),
+        series=tuple(_series(one, read, problems=problems) for one in part.images),
+        structure_sets=tuple(_structures(one, part, read, problems=problems) for one in part.structure_sets),
         doses=doses,
         segmentations=tuple(_segmentation(one, part) for one in part.segmentations),
         n_plans=len(part.plans),
     )
 
 
-def _series(one: SeriesFiles, *, deep: bool, problems: list[Problem]) -> SeriesLine:
+Reader: TypeAlias = Callable[[SeriesFiles], SeriesImage]
+
+
+def _reader(part: DicomFolder) -> Reader:
+    """Reader of pixels: a series that structure sets were drawn on is decoded once for all of them."""
+    shared = {image.paths for one in part.structure_sets for image in part.images_of(one)}
+    kept: dict[tuple[Path, ...], SeriesImage] = {}
+
+    def read(one: SeriesFiles) -> SeriesImage:
+        if one.paths in kept:
+            return kept[one.paths]
+        found = read_series(one.paths)
+        if one.paths in shared:
+            kept[one.paths] = found
+        return found
+
+    return read
+
+
+def _series(one: SeriesFiles, read: Reader | None, *, problems: list[Problem]) -> SeriesLine:
     spacing = None
     try:
         geometry, found = look_at_series(one)
         spacing = geometry.spacing_mm
-        problems += read_series(one.paths).problems if deep else found
+        problems += read(one).problems if read else found
     except InvalidInput as error:
         if not one.localizer:
             problems.append(error.problem)
@@ -147,7 +168,9 @@ def _plane(orientation: tuple[float, ...] | None) -> str:
     return word if normal.max() > 0.999 else f"oblique, nearly {word}" if normal.max() > 0.9 else "oblique"
 
 
-def _structures(one: StructureFile, part: DicomFolder, *, deep: bool, problems: list[Problem]) -> StructureLine:
+def _structures(
+    one: StructureFile, part: DicomFolder, read_image: Reader | None, *, problems: list[Problem]
+) -> StructureLine:
     images = part.images_of(one)
     rois = tuple(RoiLine(number, name, standard_name(name), None, "") for number, name in one.rois.items())
     try:
@@ -160,8 +183,8 @@ def _structures(one: StructureFile, part: DicomFolder, *, deep: bool, problems: 
             else RoiLine(n, name, standard_name(name), 0, "")
             for n, name in read.names.items()
         )
-        if deep and len(images) == 1:
-            problems += check_contours(read, read_series(images[0].paths))
+        if read_image and len(images) == 1:
+            problems += check_contours(read, read_image(images[0]))
     except InvalidInput as error:
         problems.append(error.problem)
     drawn_on = tuple(dict.fromkeys(image.series_uid for image in images))
