@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plausible.dose.bands import alpha_dvh, band, coverage_map, dvh_bands, relative_curves
+from plausible.dose.bands import alpha_dvh, band, dvh_bands, relative_curves
 from plausible.dose.dvh import dvh_of_cells, dvh_of_samples
 
 
@@ -82,12 +82,6 @@ def test_uniform_dose_has_no_width():
     found = dvh_bands([flat(v, 20.0) for v in (1.0, 2.0, 5.0)], nominal=flat(2.0, 20.0))
     assert (found.band_90[1] - found.band_90[0]).max() == pytest.approx(0, abs=1e-12)
     assert found.expected == pytest.approx(found.of_mean_map)
-
-
-def test_coverage_map_counts_members():
-    curves = np.array([[1.0, 0.5, 0.0], [1.0, 0.2, 0.0]])
-    found = coverage_map(curves, np.array([0.5, 0.2]))
-    assert found.tolist() == [[1.0, 0.5, 0.0], [1.0, 1.0, 0.0]]
 
 
 def test_members_without_the_structure_are_left_out():

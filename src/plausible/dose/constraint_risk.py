@@ -44,7 +44,7 @@ class RiskSettings:
                 f"pass_up_to must lie below fail_from, both from 0 to 1, got {self.pass_up_to} and {self.fail_from}"
             )
         if not 0 < self.interval_level < 1:
-            raise ValueError(f"interval_level must lie between 0 and 1, got {self.interval_level}")
+            raise ValueError(f"level of the interval must lie between 0 and 1, got {self.interval_level}")
         BINOMIAL_INTERVALS[self.interval]
 
 
@@ -70,11 +70,6 @@ class ConstraintRisk:
     high: float
     verdict: State
     sure: bool
-
-    @property
-    def coverage_probability(self) -> float:
-        """Share of the members that meet the constraint."""
-        return 1 - self.probability
 
 
 def constraint_risk(

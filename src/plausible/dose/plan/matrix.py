@@ -79,7 +79,7 @@ class Disagreement:
         fixed_mean, fixed_sd: of A[0, j].
         closed_mean, closed_sd: of A[i, 0].
         correlation: Pearson's, of A[0, j] and A[j, 0]; NaN if one does not vary.
-        low, high: its interval by Fisher's z; NaN below four contourings.
+        low, high: its 95 % interval by Fisher's z; NaN below four contourings.
         rank_correlation: Spearman's.
         opposite_sign: share of the contourings for which the two views change the metric in opposite directions from
             A[0, 0]; contourings that change nothing in one view do not count.
@@ -100,14 +100,14 @@ class Disagreement:
     n_signed: int
 
 
-def disagreement(matrix: PlanMatrix, *, level: float = 0.95) -> Disagreement:
+def disagreement(matrix: PlanMatrix) -> Disagreement:
     """Compare the fixed-dose row with the closed-loop column of a matrix."""
     from scipy.stats import rankdata  # slow to load, and settings are read for --help
 
     both = np.isfinite(matrix.fixed) & np.isfinite(matrix.closed)
     fixed, closed = matrix.fixed[both], matrix.closed[both]
     correlation = _correlation(fixed, closed)
-    low, high = fisher_interval(correlation, len(fixed), level=level)
+    low, high = fisher_interval(correlation, len(fixed))
     signs = np.sign(fixed - matrix.nominal) * np.sign(closed - matrix.nominal)
     n_signed = int(np.count_nonzero(signs))
     return Disagreement(
