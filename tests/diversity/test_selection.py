@@ -12,7 +12,6 @@ from plausible.diversity.selection import SELECTION_RULES, select_members
 from plausible.diversity.selection_rules import (
     greedy_determinant,
     likelihood_kernel,
-    random_values,
     single_values,
 )
 from plausible.diversity.weighting import simplex_weights, stacked_likelihood
@@ -151,14 +150,10 @@ def test_few_stacked_members_are_those_with_the_largest_shares(pool):
     assert set(found.members) <= {pool.members[m] for m in np.argsort(-weights)[:2]}
 
 
-def test_random_draws_differ_by_seed_and_average_out(pool):
+def test_random_draws_differ_by_seed(pool):
     names = {select_members(pool, rule="random_members", score="brier_score", n_members=3, seed=s).members
              for s in range(8)}  # fmt: skip
     assert len(names) > 1
-    every = [scored(pool, pool.equal(ids), "brier_score") for ids in combinations(pool.members, 3)]
-    drawn = random_values(pool, score="brier_score", n_members=3, n_draws=400, seed=0)
-    assert abs(drawn.mean() - np.mean(every)) < 4 * np.std(every) / np.sqrt(400)
-    assert min(every) - 1e-12 <= drawn.min()
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.002, 0.05, 9.0])

@@ -7,7 +7,6 @@ from plausible.diversity.sequential import (
     mask_bounds,
     random_orders,
     stop_by_agreement,
-    stop_by_mean,
     volume_members,
     vote_plan,
 )
@@ -64,24 +63,6 @@ def test_the_bounds_of_the_majority_mask_hold_and_close():
         assert low <= further <= full <= less <= high
     with pytest.raises(ValueError, match="8 of 7"):
         mask_bounds(masks[0].astype(np.int64), n_seen=8, n_members=7)
-
-
-@pytest.mark.parametrize("true_mean", [0.0, 0.3, 1.0])
-def test_stopping_by_the_mean_errs_no_more_than_it_says(true_mean):
-    rng, wrong, used = np.random.default_rng(1), 0, []
-    for _ in range(1500):
-        values = rng.normal(true_mean, 1, 20)
-        found = stop_by_mean(values, threshold=0.0, alpha=0.1)
-        wrong += found.decision != (values.mean() > 0)
-        used.append(found.used)
-    assert wrong / 1500 <= 0.1
-    assert np.mean(used) < 20
-
-
-def test_a_clear_mean_stops_at_the_first_look_and_one_on_the_threshold_never():
-    assert stop_by_mean(np.array([9.0, 9.1, 8.9, 9, 9]), threshold=0.0, alpha=0.05).used == 3
-    found = stop_by_mean(np.array([1.0, -1.0, 1.0, -1.0]), threshold=0.0, alpha=0.05)
-    assert (found.used, found.decision) == (4, False)
 
 
 def similar(rng, n: int, level: float) -> np.ndarray:

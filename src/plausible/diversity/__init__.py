@@ -32,12 +32,10 @@ from plausible.diversity.pool_cases import Pool, PoolCase, pool_case
 from plausible.diversity.pool_scores import POOL_SCORES, scored
 from plausible.diversity.pruning import prune
 from plausible.diversity.selection import SELECTION_RULES, Selection, select_members
-from plausible.diversity.selection_rules import random_values
 from plausible.diversity.sequential import (
     VotePlan,
     mask_bounds,
     stop_by_agreement,
-    stop_by_mean,
     volume_members,
     vote_plan,
 )
@@ -106,14 +104,12 @@ __all__ = [
     "pool",
     "pool_case",
     "prune",
-    "random_values",
     "score_curve",
     "scored",
     "select_members",
     "simplex_weights",
     "stack",
     "stop_by_agreement",
-    "stop_by_mean",
     "surface_pairs",
     "variance_components",
     "volume_members",

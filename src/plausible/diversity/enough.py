@@ -78,20 +78,6 @@ class Extrapolation:
     single: Estimate
     misfit: float
 
-    def at(self, n_members: int) -> float:
-        """Score expected with so many members."""
-        return self.limit.value + self.single.value / n_members
-
-    def members_for(self, tolerance: float) -> int:
-        """Smallest number of members whose score is within a tolerance of the limit.
-
-        Raises:
-            ValueError: a tolerance that is not above 0.
-        """
-        if not tolerance > 0:
-            raise ValueError(f"tolerance must be above 0, got {tolerance}")
-        return max(1, math.ceil(self.single.value / tolerance - 1e-9))
-
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
         ends = {f"{name}_{end}": getattr(getattr(self, name), end)

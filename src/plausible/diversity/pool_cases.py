@@ -1,4 +1,4 @@
-"""A pool of members, read once: what the scores of any few of them together need.
+"""A pool of members, read before any choice: what the scores of any few of them together need.
 
 Of each case is kept what the scores of a weighted mean of members need: the probabilities on a voxel set, and sums. The
 set is every voxel that any member of the pool or any rater marks, and what lies within a margin of it; it is the same

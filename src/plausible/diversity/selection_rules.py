@@ -35,7 +35,7 @@ def best_members(pool: Pool, *, score: str, n_members: int, seed: int = 0) -> Se
 
 @SELECTION_RULES.add(unit="members", higher_is="neither", source="random subset")
 def random_members(pool: Pool, *, score: str, n_members: int, seed: int = 0) -> Selection:
-    """Members drawn by lot: what any rule must beat. Look at several draws, `random_values`."""
+    """Members drawn by lot: what any rule must beat. Look at several seeds."""
     rng = np.random.default_rng(seed)
     chosen = [pool.members[m] for m in sorted(rng.choice(len(pool.members), n_members, replace=False))]
     return selection_of(pool, chosen, rule="random_members", score=score)
@@ -130,13 +130,6 @@ def elimination(pool: Pool, *, score: str, n_members: int, seed: int = 0) -> Sel
 def single_values(pool: Pool, score: str) -> list[float]:
     """Score of every member on its own."""
     return [scored(pool, pool.equal([one]), score) for one in pool.members]
-
-
-def random_values(pool: Pool, *, score: str, n_members: int, n_draws: int, seed: int) -> Float64[np.ndarray, " d"]:
-    """Score of many subsets drawn by lot: the baseline is their mean, and their spread what chance alone does."""
-    ordered, rng = sorted(pool.members), np.random.default_rng(seed)
-    draws = [rng.choice(ordered, n_members, replace=False).tolist() for _ in range(n_draws)]
-    return np.array([scored(pool, pool.equal(ids), score) for ids in draws])
 
 
 def likelihood_kernel(pool: Pool, score: str) -> Float64[np.ndarray, "m m"]:

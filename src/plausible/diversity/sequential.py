@@ -17,7 +17,7 @@ over pairs); the plan of votes is unpublished, its error is computed and not app
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, TypeAlias
@@ -113,23 +113,6 @@ def mask_bounds(votes: Integer[np.ndarray, "*shape"], *, n_seen: int, n_members:
     return int((votes >= needed).sum()), int((votes + (n_members - n_seen) >= needed).sum())
 
 
-def stop_by_mean(
-    values: Float[np.ndarray, " m"], *, threshold: float, alpha: float, min_members: int = MIN_MEMBERS
-) -> Stopped:
-    """Stop when the mean of all members is above (or below) a threshold by all but certainly; "yes" is above.
-
-    Args:
-        values: of every member of the case, in the order in which they come.
-        threshold: what the mean is held against.
-        alpha: error shared over all looks.
-        min_members: the first look, at least 2.
-    """
-    return _stop(
-        len(values), lambda k: (float(values[:k].mean()), values[:k]), bool(values.mean() > threshold),
-        threshold=threshold, alpha=alpha, min_members=min_members,
-    )  # fmt: skip
-
-
 def stop_by_agreement(
     dice: Float[np.ndarray, "m m"],
     *,
@@ -157,11 +140,13 @@ def stop_by_agreement(
             if low >= threshold or low + 1 - seen < threshold:
                 return Stopped(decision=low < threshold, used=k)
         return Stopped(decision=flagged, used=m)
-    found = _stop(
-        m, lambda k: (mean_over_pairs(filled[:k, :k]), _pseudo_values(filled[:k, :k])), not flagged,
-        threshold=threshold, alpha=alpha, min_members=max(3, min_members),
-    )  # fmt: skip
-    return Stopped(decision=not found.decision, used=found.used)
+    first = max(MIN_MEMBERS, min_members)
+    looks = max(1, m - first)
+    for k in range(first, m):
+        value = mean_over_pairs(filled[:k, :k])
+        if abs(value - threshold) > _half_width(_pseudo_values(filled[:k, :k]), m, alpha / looks):
+            return Stopped(decision=value < threshold, used=k)
+    return Stopped(decision=flagged, used=m)
 
 
 def mean_over_pairs(values: Float[np.ndarray, "k k"], weights: Float[np.ndarray, " k"] | None = None) -> float:
@@ -233,24 +218,6 @@ def _wrong(n: int, n_yes: int, needed: int, yes_from: Sequence[int], no_until: S
                     following[now] = following.get(now, 0.0) + p * share
         reach = following
     return wrong
-
-
-def _stop(
-    m: int,
-    look: Callable[[int], tuple[float, np.ndarray]],
-    full: bool,
-    *,
-    threshold: float,
-    alpha: float,
-    min_members: int,
-) -> Stopped:
-    looks = max(1, m - min_members)
-    for k in range(max(2, min_members), m):
-        value, pseudo = look(k)
-        width = _half_width(pseudo, m, alpha / looks)
-        if abs(value - threshold) > width:
-            return Stopped(decision=value > threshold, used=k)
-    return Stopped(decision=full, used=m)
 
 
 def _half_width(values: Float[np.ndarray, " k"], m: int, alpha: float) -> float:

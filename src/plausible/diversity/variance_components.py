@@ -2,8 +2,8 @@
 
 Random-effects analysis of variance of a balanced crossed grid, solved by the method of moments: mean squares minus what
 other sources put into them. The highest interaction and the residual are one where cells hold one member. Estimates may
-come out below 0, which says that a component is small against its error: they are given as they are, and clipped at 0
-beside. Means over voxels and subjects are taken of what is not clipped, so that they stay unbiased.
+come out below 0, which says that a component is small against its error: they are given as they are, and so are means
+over voxels and subjects, which stay unbiased. Who wants shares clips at 0 at the very end.
 
 A component is a variance: in units of probability², or ml². Intervals over subjects say how it varies between subjects;
 they do not say how it would be with other folds or seeds than those few.
@@ -36,11 +36,6 @@ class Components:
     values: Float64[np.ndarray, "e *n"]
     mean_squares: Float64[np.ndarray, "e *n"]
     degrees_of_freedom: tuple[int, ...]
-
-    @property
-    def clipped(self) -> Float64[np.ndarray, "e *n"]:
-        """Variances, 0 where the estimate is below."""
-        return np.maximum(self.values, 0)
 
 
 def variance_components(

@@ -198,7 +198,7 @@ def sources(report: DiversityReport) -> Content:
     ]
     figures = []
     for measure in (PROBABILITY, VOLUME):
-        bars = [(s, [(one.reduction, max(one.value, 0.0)) for one in of_one if np.isfinite(one.value)])
+        bars = [(s, [(one.reduction, _clipped(one)) for one in of_one if np.isfinite(one.value)])
                 for (m, s), of_one in found.items() if m == measure]  # fmt: skip
         if bars:
             figures.append((words(measure), share_bars(bars)))
@@ -215,9 +215,14 @@ def label_of(measure: str) -> str:
 
 def _with_shares(lines: Sequence[DiversityLine]) -> Iterator[tuple[DiversityLine, float]]:
     """Each component with its share of what is above 0."""
-    total = sum(max(line.value, 0) for line in lines if np.isfinite(line.value))
+    total = sum(_clipped(line) for line in lines if np.isfinite(line.value))
     for line in lines:
-        yield line, max(line.value, 0) / total if np.isfinite(line.value) and total > 0 else float("nan")
+        yield line, _clipped(line) / total if np.isfinite(line.value) and total > 0 else float("nan")
+
+
+def _clipped(line: DiversityLine) -> float:
+    """Component, 0 where the estimate is below."""
+    return max(line.value, 0.0)
 
 
 def _title(one: MeasuredMatrix) -> str:
