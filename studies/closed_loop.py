@@ -42,7 +42,7 @@ def main() -> None:
     told = _parser().parse_args()
     out = Path(told.out)
     engine = told.engine or ("pyradplan" if importlib.util.find_spec("pyRadPlan") else "analytic")
-    subjects = chosen(Path(told.data), told.patients)
+    subjects = chosen(Path(told.data), told.patients, least_ml=told.least_ml)
     inputs = prepare(Path(told.data), out / "inputs", subjects)
     replan = Replan(
         settings=ReplanSettings(engine=engine, dose_mm=told.dose_mm),
@@ -64,12 +64,12 @@ def main() -> None:
     print(text)
 
 
-def chosen(data: Path, n_patients: int) -> list[str]:
+def chosen(data: Path, n_patients: int, *, least_ml: float = LEAST_ML) -> list[str]:
     """Return the first patients of the development split with every structure that is needed, no target a sliver."""
     told = {case["id"]: case for case in json.loads((data / "cases.json").read_text("utf-8"))}
     dev = json.loads((data / "split.json").read_text("utf-8"))["dev"]
     whole = [subject for subject in dev if set(NEEDED) <= set(told[subject]["contoured"])]
-    return [s for s in whole if min(told[s]["stats"][name]["ml"] for name in TARGETS) >= LEAST_ML][:n_patients]
+    return [s for s in whole if min(told[s]["stats"][name]["ml"] for name in TARGETS) >= least_ml][:n_patients]
 
 
 def prepare(data: Path, inputs: Path, subjects: Sequence[str]) -> Path:
@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder of this study")
     parser.add_argument("--engine", choices=("analytic", "pyradplan"), help="pyradplan if it is installed, by default")
     parser.add_argument("--patients", type=int, default=3)
+    parser.add_argument("--least-ml", type=float, default=LEAST_ML, help="patients with a smaller target are left out")
     parser.add_argument("--draws", type=int, default=12)
     parser.add_argument("--noise-mm", type=float, default=2.0)
     parser.add_argument("--dose-mm", type=float, default=5.0)
