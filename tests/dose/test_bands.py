@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plausible.dose.bands import alpha_dvh, band, dvh_bands, relative_curves
+from plausible.dose.bands import alpha_dvh, band, coverage_map, dvh_bands, relative_curves
 from plausible.dose.dvh import dvh_of_cells, dvh_of_samples
 
 
@@ -82,6 +82,22 @@ def test_uniform_dose_has_no_width():
     found = dvh_bands([flat(v, 20.0) for v in (1.0, 2.0, 5.0)], nominal=flat(2.0, 20.0))
     assert (found.band_90[1] - found.band_90[0]).max() == pytest.approx(0, abs=1e-12)
     assert found.expected == pytest.approx(found.of_mean_map)
+
+
+def test_coverage_map_counts_members():
+    curves = np.array([[1.0, 0.5, 0.0], [1.0, 0.2, 0.0]])
+    found = coverage_map(curves, np.array([0.5, 0.2]))
+    assert found.tolist() == [[1.0, 0.5, 0.0], [1.0, 1.0, 0.0]]
+    assert np.isnan(coverage_map(curves[:0], np.array([0.5]))).all()
+
+
+def test_level_lines_of_the_coverage_map_are_alpha_dvhs():
+    curves = np.sort(np.random.default_rng(7).random((21, 9)), axis=1)[:, ::-1]
+    for alpha in (0.05, 0.25, 0.5, 0.9):
+        line = alpha_dvh(curves, alpha)  # of 21 members these quantiles fall on members
+        on, above = (np.diag(coverage_map(curves, line + step)) for step in (0.0, 1e-9))
+        assert (on >= 1 - alpha - 1e-12).all()
+        assert (above <= 1 - alpha + 1e-12).all()
 
 
 def test_members_without_the_structure_are_left_out():

@@ -1,7 +1,7 @@
 """From plausible contours and a dose to dose-volume histograms, their bands, and the risk of missing a constraint."""
 
 from plausible.core.limits import Operator
-from plausible.dose.bands import DvhBands, alpha_dvh, dvh_bands, relative_curves
+from plausible.dose.bands import DvhBands, alpha_dvh, coverage_map, dvh_bands, relative_curves
 from plausible.dose.conformity import CONFORMITY_INDICES, dose_grid_dvh, paddick_conformity, rtog_conformity
 from plausible.dose.constraint_file import SHIPPED, parse_constraints, shipped_constraints
 from plausible.dose.constraint_risk import BINOMIAL_INTERVALS, ConstraintRisk, RiskSettings, constraint_risk
@@ -62,6 +62,7 @@ __all__ = [
     "constraint_risk",
     "contour_planes",
     "contours_dvh",
+    "coverage_map",
     "dose_grid_dvh",
     "dose_on_grid",
     "dose_sensitivity",

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
 from plausible.dose.dvh import Dvh
 from plausible.dose.spread import interval_method, prediction_interval
@@ -107,3 +107,19 @@ def band(
     low, high = prediction_interval(curves, level=level)
     low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
     return np.minimum.accumulate(low), np.maximum.accumulate(high[::-1])[::-1]
+
+
+def coverage_map(curves: Float64[np.ndarray, "m d"], shares: Float[np.ndarray, "v"]) -> Float64[np.ndarray, "v d"]:
+    """Dose-volume coverage map Q(d, v): share of the members in which at least a share v receives a dose d.
+
+    Its level line at q is the alpha-DVH at 1 - q; its row at v is the coverage probability of D_v against dose.
+
+    Args:
+        curves: of the members that have the structure (`relative_curves`); without any, the map is NaN.
+        shares: of the structure's volume, from 0 to 1.
+
+    Source: Gordon and Siebers 2008 (the map); Gordon et al. 2010, Med Phys 37(2):550 (its rows, coverage histograms).
+    """
+    if not len(curves):
+        return np.full((len(shares), curves.shape[1]), np.nan)
+    return np.stack([(curves >= share - 1e-12).mean(axis=0) for share in shares])
