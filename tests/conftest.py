@@ -15,6 +15,7 @@ COMPILED = {  # numba cannot cache a function that a checker wraps
     "plausible.aggregate.hard_kernels",
     "plausible.evaluate.kernels",
     "plausible.evaluate.resampling_kernels",
+    "plausible.contours.kernels",
     "plausible.dose.kernels",
     "plausible.diversity.pairwise_kernels",
 }

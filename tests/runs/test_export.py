@@ -11,8 +11,8 @@ import numpy as np
 import pydicom
 import pytest
 
+from plausible.contours import rasterise
 from plausible.core import Classes, Geometry
-from plausible.dose import rasterise
 from plausible.io.dicom import read_rtdose, read_rtstruct, read_series
 from plausible.io.nifti import read_nifti
 from plausible.runs import export, pages

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from plausible.contours import rasterise
 from plausible.core import Classes, Contours, Geometry
-from plausible.dose import rasterise
 from plausible.io.dicom import read_rtstruct, read_seg, read_series
 from plausible.runs import pages
 from tests.cli.program import run

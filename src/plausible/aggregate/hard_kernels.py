@@ -4,26 +4,15 @@ Import this module where it is needed, not before: it loads numba. Members come 
 views them: channel c starts at c · stride. Kernels run in one thread and release Python's lock.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import boolean, float32, float64, int64, njit, types, uint8, uint16, void
 
+from plausible.core.compiled import compiled
+
 RUN = 256
 FLAT = types.Array(float32, 1, "C", readonly=True)
-
-
-def compiled(*signatures: Any) -> Callable[[Any], Any]:
-    """Compile now, and keep the result for the next process if there is a place for it."""
-
-    def compile_function(function: Any) -> Any:
-        try:
-            return njit(list(signatures), nogil=True, cache=True)(function)
-        except RuntimeError:  # in a container, neither the package nor the home may be writable
-            return njit(list(signatures), nogil=True)(function)
-
-    return compile_function
 
 
 @njit(inline="always")

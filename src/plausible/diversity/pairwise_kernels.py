@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import float32, float64, int64, njit, types, uint64, void
 
-from plausible.aggregate.hard_kernels import compiled
+from plausible.core.compiled import compiled
 
 BITS = types.Array(uint64, 3, "C", readonly=True)
 FLAGS = types.Array(uint64, 2, "C", readonly=True)

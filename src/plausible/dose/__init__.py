@@ -6,7 +6,6 @@ from plausible.dose.conformity import CONFORMITY_INDICES, dose_grid_dvh, paddick
 from plausible.dose.constraint_file import SHIPPED, parse_constraints, shipped_constraints
 from plausible.dose.constraint_risk import BINOMIAL_INTERVALS, ConstraintRisk, RiskSettings, constraint_risk
 from plausible.dose.constraints import Constraint, ConstraintSet, Lkb
-from plausible.dose.contour_planes import Plane, Planes, contour_planes
 from plausible.dose.dose_rows import SPREAD_SCORES, risk_row, sensitivity_rows, spread_rows
 from plausible.dose.dvh import Dvh, dvh_of_cells, dvh_of_samples, join, on_doses
 from plausible.dose.interpolation import DoseField, Interpolation
@@ -15,7 +14,6 @@ from plausible.dose.metric_text import DoseMetric, MetricReading, parse_metric
 from plausible.dose.metrics import DVH_METRICS, DvhMetric
 from plausible.dose.ntcp import ExpectedNtcp, expected_ntcp, geud_text, ntcp
 from plausible.dose.openkbp import openkbp_dose_error, openkbp_dvh_score, openkbp_organ_metrics, openkbp_target_metrics
-from plausible.dose.rasterise import rasterise
 from plausible.dose.sensitivity import (
     DOSE_SCORES,
     DoseSensitivity,
@@ -53,14 +51,11 @@ __all__ = [
     "MetricReading",
     "MetricSpread",
     "Operator",
-    "Plane",
-    "Planes",
     "RiskSettings",
     "SliceReview",
     "alpha_dvh",
     "class_log_odds",
     "constraint_risk",
-    "contour_planes",
     "contours_dvh",
     "coverage_map",
     "dose_grid_dvh",
@@ -88,7 +83,6 @@ __all__ = [
     "parse_constraints",
     "parse_metric",
     "prediction_interval",
-    "rasterise",
     "relative_curves",
     "risk_row",
     "rtog_conformity",

@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from plausible.contours.coverage import PARTS, Coverage, plane_coverage
+from plausible.contours.planes import Plane, Planes, contour_planes
 from plausible.core import Contours, Dose, Geometry
-from plausible.dose.contour_coverage import PARTS, Coverage, plane_coverage
-from plausible.dose.contour_planes import Plane, Planes, contour_planes
 from plausible.dose.dvh import Dvh, dvh_of_cells, dvh_of_samples
 from plausible.dose.interpolation import DoseField, Interpolation
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numba import boolean, float32, float64, int64, njit, types, uint8, uint16, void
 
-from plausible.aggregate.hard_kernels import FLAT, RUN, compiled, most_probable, total
+from plausible.aggregate.hard_kernels import FLAT, RUN, most_probable, total
+from plausible.core.compiled import compiled
 
 INSIDE = np.uint16(0x8000)
 """Bit of the voxels that lie in a rater's box."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from numba import boolean, float64, int64, types, void
 
-from plausible.aggregate.hard_kernels import compiled
+from plausible.core.compiled import compiled
 
 CASES = types.Array(float64, 1, "C", readonly=True)
 PLACES = types.Array(int64, 1, "C", readonly=True)

@@ -8,7 +8,6 @@ Kernels run in one thread and release Python's lock; `walk` gives each thread a 
 `plausible.measure.layout` views them: channel c starts at c · stride.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from numba import float32, int64, njit, types, void
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.polynomial import chebyshev, polynomial
+
+from plausible.core.compiled import compiled
 
 RUN = 128
 """Voxels of one run; longer ones fall out of the first cache level, whose sets all channels share."""
@@ -91,18 +92,6 @@ def _not_negative(x: Any) -> Any:
     return np.float32(0) if x < np.float32(0) else x  # in this order, NaN stays NaN
 
 
-def _compiled(signature: Any) -> Callable[[Any], Any]:
-    """Compile now, and keep the result for the next process if there is a place for it."""
-
-    def compile_function(function: Any) -> Any:
-        try:
-            return njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # in a container, neither the package nor the home may be writable
-            return njit(signature, nogil=True)(function)
-
-    return compile_function
-
-
 @njit(inline="always")
 def _fetch_run(p: Any, start: int) -> None:
     """Ask for the next run of a channel while this one is worked on: a sixth faster."""
@@ -139,7 +128,7 @@ def _move(mean: Any, value: Any, weight: Any) -> None:
         mean[v] += (value[v] - mean[v]) * weight
 
 
-@_compiled(void(_FLAT, int64, _ROWS, _ROWS, float32))
+@compiled(void(_FLAT, int64, _ROWS, _ROWS, float32))
 def fold_classes(p: Any, stride: int, mean_probability: Any, mean_entropy: Any, weight: float) -> None:
     """Move both means towards one member of exclusive classes by its weight, 1/M for the M-th."""
     n_channels, n = mean_probability.shape
@@ -155,7 +144,7 @@ def fold_classes(p: Any, stride: int, mean_probability: Any, mean_entropy: Any, 
         _move(mean_entropy[0, start:stop], entropy, weight)
 
 
-@_compiled(void(_FLAT, int64, _ROWS, _ROWS, float32))
+@compiled(void(_FLAT, int64, _ROWS, _ROWS, float32))
 def fold_regions(p: Any, stride: int, mean_probability: Any, mean_entropy: Any, weight: float) -> None:
     """Move both means towards one member of overlapping regions by its weight, 1/M for the M-th."""
     n_channels, n = mean_probability.shape
@@ -171,7 +160,7 @@ def fold_regions(p: Any, stride: int, mean_probability: Any, mean_entropy: Any, 
             _move(mean_probability[c, start:stop], values, weight)
 
 
-@_compiled(void(_FLAT, int64, int64, _ROWS))
+@compiled(void(_FLAT, int64, int64, _ROWS))
 def write_entropy_of_classes(p: Any, stride: int, n_channels: int, out: Any) -> None:
     """Write the entropy of exclusive classes into one row of zeros."""
     n = out.shape[1]
@@ -181,7 +170,7 @@ def write_entropy_of_classes(p: Any, stride: int, n_channels: int, out: Any) -> 
             _add_entropy(p[c * stride + start : c * stride + stop], out[0, start:stop])
 
 
-@_compiled(void(_FLAT, int64, int64, _ROWS))
+@compiled(void(_FLAT, int64, int64, _ROWS))
 def write_entropy_of_regions(p: Any, stride: int, n_channels: int, out: Any) -> None:
     """Write the entropy of each overlapping region into its row."""
     n = out.shape[1]

@@ -6,8 +6,8 @@ import pydicom
 import pytest
 
 from plausible.aggregate import SOFT_LEVELS, probability_outlines
+from plausible.contours import rasterise
 from plausible.core import Contours, Geometry, Loop
-from plausible.dose import rasterise
 from plausible.io.dicom import read_rtstruct, read_series
 from plausible.io.dicom.source import SourceSeries, source_of
 from plausible.io.dicom.write_rtstruct import write_rtstruct

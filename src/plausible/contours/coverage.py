@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
+from plausible.contours.planes import Plane
 from plausible.core import Problem
 from plausible.core.problems import ProblemWarning
-from plausible.dose.contour_planes import Plane
 
 PARTS = 3
 """Pixels are split into this many parts along both axes."""
@@ -104,7 +104,7 @@ def _combined(total: np.ndarray, share: np.ndarray, relations: list[Relation], *
 
 def _loop_share(points: np.ndarray, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
     """Window of a loop in an array of parts, and the shares in it."""
-    from plausible.dose.kernels import add_outline, sum_rows
+    from plausible.contours.kernels import add_outline, sum_rows
 
     low = np.clip(np.floor(points.min(axis=0)).astype(int), 0, None)
     high = np.minimum(np.floor(points.max(axis=0)).astype(int) + 1, shape)

@@ -7,9 +7,9 @@ one half has the structure's volume up to rounding; the shares add up to it.
 import numpy as np
 from jaxtyping import Float32
 
+from plausible.contours.coverage import PARTS, plane_coverage
+from plausible.contours.planes import Planes, contour_planes
 from plausible.core import Contours, Geometry
-from plausible.dose.contour_coverage import PARTS, plane_coverage
-from plausible.dose.contour_planes import Planes, contour_planes
 
 FINE = 4
 """Parts a voxel is split into along each axis where contours lie across the grid's slices."""

@@ -7,9 +7,10 @@ import warnings
 import numpy as np
 import pytest
 
+from plausible.contours import contour_planes, rasterise
 from plausible.core import Contours, Geometry, InvalidInput, Loop
 from plausible.core.problems import ProblemWarning
-from plausible.dose import contour_planes, contours_dvh, rasterise
+from plausible.dose import contours_dvh
 from tests.dose.phantoms import circle, dose_of
 
 SPACING = (1.0, 1.5, 3.0)
