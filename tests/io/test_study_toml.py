@@ -82,7 +82,7 @@ def test_regions_are_told_by_either_word(tmp_path: Path, text: str) -> None:
     ("text", "found"),
     [
         ("images = ", "TOMLDecodeError"),
-        ('vallues = "labels"', "unknown vallues; there are: align, allow_missing"),
+        ('vallues = "labels"', "unknown vallues; there are: accept, align, allow_missing"),
         ('values = "probs"', "values = 'probs'; there are: labels, probabilities, logits"),
         ('images = "nowhere"', "no folder 'nowhere' beside study.toml"),
         ('[members]\na = "nowhere"', "no folder 'nowhere'"),

@@ -46,8 +46,9 @@ def exported(patient, tmp_path_factory) -> Path:
         write_nnunet_case(root / "members" / f"fold_{n}", "pt_066", member, grid, classes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "case_page", quick_page)
-        run("assess", "-i", root / "members", "-o", root / "out", "-q")
-    before = hashes(patient)
+        before = hashes(patient)
+        dicom = ("--images", patient.parent, "--references", patient.parent, "--dose", patient.parent)
+        run("assess", "-i", root / "members", "-o", root / "out", "-q", *dicom)
     to = ("--to", "rtstruct", "--to", "seg", "--to", "seg-fractional")
     run("export", "-i", root / "out", "--image-series", patient / "CT", "-o", root / "dicom", "-q", *to)
     assert hashes(patient) == before
@@ -64,7 +65,7 @@ def test_segments_come_back_on_the_geometry_of_the_series(patient, exported) -> 
     segments = read_seg(patient / "SEG_oars.dcm", image=image)
     again = read_seg(exported / "seg.dcm", image=image)
     assert again.geometry.matches(image.geometry)
-    assert again.frame_of_reference_uid == segments.frame_of_reference_uid
+    assert again.frame == segments.frame
     for name in STRUCTURES:
         assert again.mask(name).sum() == pytest.approx(segments.mask(name).sum(), rel=0.1)
         assert (again.mask(name) & segments.mask(name)).sum() > 0.9 * again.mask(name).sum()
@@ -93,6 +94,20 @@ def centres_inside(contours: Contours, geometry: Geometry) -> np.ndarray:
             if j0 != j1:
                 inside[..., k] ^= ((j0 > j) != (j1 > j)) & (i < i0 + (j - j0) * (i1 - i0) / (j1 - j0))
     return inside
+
+
+def test_the_structure_set_is_the_reference_and_the_dose_is_its_own(patient, exported) -> None:
+    """Rasterising the structure set gives the masks that it was drawn from, voxel by voxel (README of the pack)."""
+    out = exported.parents[1] / "out" / "pt_066"
+    truth = json.loads((patient / "truth.json").read_text())["rois"]
+    found = json.loads((out / "evaluation.json").read_text())
+    for name in STRUCTURES:
+        voxel_ml = truth[name]["ml"] / truth[name]["voxels"]
+        assert found["reference_ml"][name] == pytest.approx(truth[name]["ml"], abs=2.1 * voxel_ml)  # two are shared
+    dice = [row["value"] for row in found["rows"] if row["measure"] == "dice" and row["structure"] in STRUCTURES]
+    assert min(dice) > 0.8
+    dose = json.loads((out / "dose.json").read_text())
+    assert {one["name"] for one in dose["structures"]} == set(STRUCTURES)
 
 
 def test_a_checker_finds_no_error(exported) -> None:

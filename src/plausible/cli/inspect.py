@@ -37,7 +37,8 @@ def inspect(
         from plausible.runs.inspect import inspect as look
         from plausible.runs.inspect_dicom import holds_dicom, inspect_dicom
 
-        dicom = holds_dicom(folder)
+        study = options.images or options.references  # members in DICOM then
+        dicom = not study and holds_dicom(folder)
         found = (
             inspect_dicom(folder, deep=deep, keep_phi=keep_phi) if dicom else look(folder, deep=deep, **options.told())
         )

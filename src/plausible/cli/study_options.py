@@ -7,6 +7,7 @@ from typing import Any
 from plausible.core import Study
 from plausible.io import read_study
 from plausible.io.activation import Values
+from plausible.io.dicom_files import ACCEPTED
 from plausible.io.member_folders import Structures
 from plausible.io.nifti_members import LastAxis
 from plausible.io.study_toml import Align
@@ -17,13 +18,16 @@ class StudyOptions:
     """Where the parts of a study lie, and what files alone do not say; study.toml can say all of it too.
 
     Attributes:
-        images: folder of the images, CASE_0000.nii.gz.
-        references: folder of label maps, CASE.nii.gz; for several raters NAME=FOLDER, given once per rater.
+        images: folder of the images, CASE_0000.nii.gz, or a folder CASE with a DICOM series.
+        references: folder of label maps, CASE.nii.gz, or RTSTRUCT or SEG, CASE.dcm or a folder CASE; for several raters
+            NAME=FOLDER, given once per rater.
         values: what floating-point NIfTI files hold.
         last_axis: what a fourth axis of a NIfTI file counts.
         structures: whether structures in files of their own exclude each other.
         align: "names" reads members whose classes have another order by name.
         allow_missing: go on with the members that a case has.
+        accept: of DICOM, what is refused otherwise: missing_slices (single ones), uneven_slices and tilted_gantry are
+            resampled; other_frame says that somebody checked the coordinates. Give it several times for several.
         name: of the study, as pages show it; the folder's or study.toml's own by default.
     """
 
@@ -34,11 +38,17 @@ class StudyOptions:
     structures: Structures | None = None
     align: Align | None = None
     allow_missing: bool = False
+    accept: tuple[str, ...] = ()
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        for one in self.accept:
+            if one not in ACCEPTED:
+                raise ValueError(f"--accept {one}: choose from {', '.join(ACCEPTED)}")
 
     def told(self) -> dict[str, Any]:
         """Return the arguments of `read_study`."""
-        names = ("images", "values", "last_axis", "structures", "align", "allow_missing")
+        names = ("images", "values", "last_axis", "structures", "align", "allow_missing", "accept")
         return {**{name: getattr(self, name) for name in names}, "references": raters_of(self.references)}
 
     def study(self, members: Path) -> Study:

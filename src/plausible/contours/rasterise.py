@@ -32,9 +32,11 @@ def rasterise(contours: Contours, geometry: Geometry) -> Float32[np.ndarray, "i 
     layers = np.moveaxis(covered, planes.axis, 2)
     slice_mm = geometry.spacing_mm[planes.axis]
     for plane in planes.planes:
+        low, high = plane.position_mm - plane.below_mm, plane.position_mm + plane.above_mm
+        if high <= -slice_mm / 2 or low >= (layers.shape[2] - 0.5) * slice_mm:
+            continue
         found = plane_coverage(plane, name=_name(contours))
         window, part = _window(found.start, found.pixels, layers.shape)
-        low, high = plane.position_mm - plane.below_mm, plane.position_mm + plane.above_mm
         for k in range(max(round(low / slice_mm), 0), min(round(high / slice_mm) + 1, layers.shape[2])):
             height = min(high / slice_mm, k + 0.5) - max(low / slice_mm, k - 0.5)
             layers[(*window, k)] += part * max(height, 0.0)

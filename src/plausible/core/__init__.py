@@ -6,10 +6,12 @@ from plausible.core.classes import Classes
 from plausible.core.collect import Accumulates, Collected, Statistic, collect, join, slabs, walk
 from plausible.core.contours import Contours, Loop, LoopKind
 from plausible.core.dose import Dose, DoseKind
+from plausible.core.frame import FrameOfReference
 from plausible.core.geometry import Box, Geometry
 from plausible.core.maps import LabelMap, ScalarMap
 from plausible.core.members import (
     ArraySource,
+    DrawnSource,
     LabelSource,
     Member,
     MemberInfo,
@@ -46,7 +48,9 @@ __all__ = [
     "Direction",
     "Dose",
     "DoseKind",
+    "DrawnSource",
     "Entry",
+    "FrameOfReference",
     "Geometry",
     "Image",
     "InvalidInput",

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32
 
+from plausible.core.frame import FrameOfReference
 from plausible.core.geometry import Geometry
 
 DoseKind = Literal["physical", "effective"]
@@ -19,11 +20,13 @@ class Dose:
         dose_gy: dose in Gy.
         geometry: the dose's own grid.
         kind: "physical", or "effective" where a biological weight is in it.
+        frame: whose coordinates these are, where the file says (RTDOSE).
     """
 
     dose_gy: Float32[np.ndarray, "i j k"]
     geometry: Geometry
     kind: DoseKind = "physical"
+    frame: FrameOfReference | None = None
 
     def __post_init__(self) -> None:
         if self.dose_gy.shape != self.geometry.shape:

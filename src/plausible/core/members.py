@@ -12,6 +12,7 @@ from jaxtyping import Float32, Integer, Num
 
 from plausible.core.checks import as_probabilities, check_labels
 from plausible.core.classes import Classes
+from plausible.core.contours import Contours
 from plausible.core.geometry import Geometry
 from plausible.core.problems import InvalidInput, Problem, locating
 
@@ -61,6 +62,16 @@ class MemberSource(Protocol):
 
         Several threads may read different slabs at a time.
         """
+        ...
+
+
+@runtime_checkable
+class DrawnSource(Protocol):
+    """A source whose masks are made from contours, and which keeps them."""
+
+    @property
+    def contours(self) -> Sequence[Contours]:
+        """Contours of each structure, in the order of the classes."""
         ...
 
 

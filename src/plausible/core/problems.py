@@ -91,6 +91,7 @@ PROBLEMS: dict[str, str] = {
     "E624": "output would lie among the source files",
     "E625": "map of identifiers cannot be read",
     "E626": "contours that others may read differently",
+    "E627": "contours without an image",
     "E630": "constraint file is not TOML",
     "E631": "line of a constraint file is wrong",
     "E632": "dose cannot be used",

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Num
 
 from plausible.core.classes import Classes
+from plausible.core.frame import FrameOfReference
 from plausible.core.geometry import Geometry
 from plausible.core.members import Members
 from plausible.core.problems import Problem
@@ -29,7 +30,8 @@ class Case:
         subject: name of the case.
         classes: what the channels mean.
         load_image, load_members, load_raters: readers; None if there is no such thing.
-        files: name of each input file and its path, for provenance.
+        load_frame: reader of the frame of reference of its image; None where files do not say.
+        files: name of each input file (or folder of DICOM files) and its path, for provenance.
     """
 
     subject: str
@@ -37,6 +39,7 @@ class Case:
     load_image: Callable[[], Image] | None = None
     load_members: Callable[[], Members] | None = None
     load_raters: Callable[[], Members] | None = None
+    load_frame: Callable[[], FrameOfReference] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
     def image(self) -> Image | None:
@@ -52,6 +55,10 @@ class Case:
         if self.load_members is None:
             raise ValueError(f"{self.subject}: no members; predict them first (plausible predict)")
         return self.load_members()
+
+    def frame(self) -> FrameOfReference | None:
+        """Return the frame of reference of the image, if its files say which."""
+        return self.load_frame() if self.load_frame else None
 
     def raters(self) -> Members | None:
         """Return the references as members, one per rater, if there are any."""

@@ -1,8 +1,8 @@
 """The DVHs of all members and structures of a case: read once for the boxes, once for the doses, a member at a time.
 
 A member counts what lies in the box around a structure in any member. Soft members are cut below the size of a voxel,
-label maps are taken by their voxels. The curves are kept on equidistant doses, on which they are exact, with their
-exact ends, so that memory does not grow with the size of a structure.
+contours are taken as they are drawn, label maps by their voxels. The curves are kept on equidistant doses, on which
+they are exact, with their exact ends, so that memory does not grow with the size of a structure.
 """
 
 import math
@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 
 from plausible.aggregate.regions import box_around, shifted
-from plausible.core import Box, Classes, Dose, Member, Members, slabs
+from plausible.core import Box, Classes, Dose, DrawnSource, Member, Members, slabs
 from plausible.dose.dvh import Dvh, on_doses
 from plausible.dose.interpolation import DoseField, Interpolation
 from plausible.dose.metric_text import DoseMetric, parse_metric
 from plausible.dose.soft import class_log_odds, field_dvh
 from plausible.dose.spread import MetricSpread, metric_spread
-from plausible.dose.structure import voxels_dvh
+from plausible.dose.structure import contours_dvh, voxels_dvh
 from plausible.measure import VoxelStatistics, default_slab_voxels, mean_probability
 
 STEP_GY = 0.01
@@ -54,6 +54,12 @@ class MemberDvhs:
         """Yield the voxels of each member in the box."""
         return (_unpacked(one, self.segmentation.shape) for one in self.bits)
 
+    @property
+    def method(self) -> str:
+        """How the DVHs were made: of the members, or else of the segmentation."""
+        made = dict.fromkeys(dvh.method for dvh in self.dvhs if dvh.total_volume_ml)
+        return "; ".join(made) or self.nominal.method
+
     def values(self, metric: DoseMetric | str) -> Float64[np.ndarray, " m"]:
         """Values of a metric, one per member; NaN where it is undefined."""
         asked = parse_metric(metric) if isinstance(metric, str) else metric
@@ -82,11 +88,12 @@ def member_dvhs(members: Members, dose: Dose, *, interpolation: Interpolation = 
     found: dict[str, list[_Found]] = {structure: [] for structure in boxes}
     statistics: VoxelStatistics | None = None
     hard = False
-    for member in _read(members, around):
+    for source, member in zip(members.sources, _read(members, around), strict=True):
         hard |= member.hard
         statistics = VoxelStatistics.of(member) if statistics is None else statistics.add(member)
+        drawn = _drawn(source, members, dose, interpolation) if isinstance(source, DrawnSource) else {}
         for structure, one in _structures(member, boxes, around, field):
-            found[structure].append(one)
+            found[structure].append(replace(one, dvh=drawn.get(structure, one.dvh)))
     assert statistics is not None
     mean = mean_probability(statistics)
     nominal = Member(mean, members.geometry.cut(around), members.classes, members.infos[0], hard)
@@ -94,6 +101,16 @@ def member_dvhs(members: Members, dose: Dose, *, interpolation: Interpolation = 
     return {
         structure: _together(structure, ids, found[structure], one, boxes[structure] or around)
         for structure, one in _structures(nominal, boxes, around, field)
+    }
+
+
+def _drawn(source: DrawnSource, members: Members, dose: Dose, interpolation: Interpolation) -> dict[str, Dvh]:
+    """DVH of each structure of a member inside its contours, whatever voxels they touch."""
+    return {
+        structure: on_doses(
+            contours_dvh(contours, dose, image=members.geometry, interpolation=interpolation), step_gy=STEP_GY
+        )
+        for structure, contours in zip(members.classes.structures, source.contours, strict=True)
     }
 
 

@@ -1,4 +1,4 @@
-"""Doses beside cases: one per case, as NIfTI in Gy (`CASE.nii.gz`) or as DICOM RTDOSE (`CASE.dcm`, or a folder CASE).
+"""Doses beside cases: one per case, as NIfTI in Gy (`CASE.nii.gz`) or as RTDOSE (`CASE.dcm`, or a folder CASE).
 
 A dose has a grid of its own, which is rarely that of the image; nothing is resampled here.
 """
@@ -11,9 +11,10 @@ import numpy as np
 
 from plausible.core import Dose, Geometry, InvalidInput, Problem
 from plausible.core.problems import ProblemWarning, locating
+from plausible.io.dicom import read_rtdose
+from plausible.io.dicom_files import files_of, is_dicom_case
 from plausible.io.nifti import ENDINGS, read_nifti, stem
 
-DICOM_ENDINGS = (".dcm", ".DCM")
 LARGEST_GY = 200.0
 """Hotter than any plan in Gy: such values are cGy, nearly always."""
 
@@ -50,9 +51,9 @@ def _subject_of(path: Path) -> str:
         return ""
     if path.name.endswith(ENDINGS):
         return stem(path).removesuffix("_0000")
-    if path.name.endswith(DICOM_ENDINGS):
-        return path.stem
-    return path.name if path.is_dir() and _dicoms(path) else ""
+    if not is_dicom_case(path):
+        return ""
+    return path.name if path.is_dir() else path.stem
 
 
 def _two_doses(subject: str, one: Path, other: Path) -> InvalidInput:
@@ -70,7 +71,7 @@ def _two_doses(subject: str, one: Path, other: Path) -> InvalidInput:
 
 def dose_files(path: Path) -> list[Path]:
     """Files that a dose is read from."""
-    return _dicoms(path) if path.is_dir() else [path]
+    return files_of(path)
 
 
 def read_dose(path: Path, *, subject: str = "") -> Dose:
@@ -81,7 +82,7 @@ def read_dose(path: Path, *, subject: str = "") -> Dose:
             what the reader of RTDOSE finds.
     """
     with locating(subject=subject, file=path.name):
-        dose = _read_rtdose(path) if path.is_dir() or path.name.endswith(DICOM_ENDINGS) else _read_nifti(path)
+        dose = _read_rtdose(path) if is_dicom_case(path) else _read_nifti(path)
         if fault := _fault(dose.dose_gy):
             raise InvalidInput(
                 Problem(
@@ -127,14 +128,7 @@ def _read_nifti(path: Path) -> Dose:
 
 
 def _read_rtdose(path: Path) -> Dose:
-    from plausible.io.dicom import read_rtdose
-
-    files = dose_files(path)
-    return read_rtdose(files[0] if len(files) == 1 else files)
-
-
-def _dicoms(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*")) if path.name.endswith(DICOM_ENDINGS)]
+    return read_rtdose(dose_files(path))
 
 
 def _fault(dose_gy: np.ndarray) -> str:

@@ -1,4 +1,7 @@
-"""Images as nnU-Net names them: one file per channel, `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, ... on one grid."""
+"""Images as nnU-Net names them: one file per channel, `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, ... on one grid.
+
+A channel may be a DICOM series too: a folder `CASE`, or `CASE_0000`, with whatever else belongs to the patient.
+"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -7,28 +10,38 @@ from pathlib import Path
 import numpy as np
 
 from plausible.core import Geometry, Image, InvalidInput, Problem
+from plausible.core.axes import axes_between
 from plausible.core.problems import locating
+from plausible.io.dicom_files import Accept, dicom_files, holds_dicom_files
+from plausible.io.dicom_images import read_series_channel, series_geometry
 from plausible.io.nifti import ENDINGS, check_complete, read_geometry, read_nifti, stem
 
 SUFFIX = re.compile(r"^(?P<subject>.+)_(?P<channel>\d{4})$")
 
 
 def find_images(folder: Path, *, known: Collection[str] = ()) -> dict[str, list[Path]]:
-    """Image files of each subject, in the order of their channels.
+    """Image files (and folders of DICOM series) of each subject, in the order of their channels.
 
     A file that is named like a known subject is its image, although the name may end in four digits (`case_0001`).
+    A folder that holds DICOM files itself is the image of the only known subject.
     """
     found: dict[str, dict[int, Path]] = {}
-    for path in niftis(folder):
-        match = SUFFIX.match(stem(path))
-        subject = match["subject"] if match and stem(path) not in known else stem(path)
+    for path in [*niftis(folder), *_series_folders(folder)]:
+        match = SUFFIX.match(_named(path))
+        subject = match["subject"] if match and _named(path) not in known else _named(path)
         found.setdefault(subject, {})[channel_number(path, subject)] = path
+    if len(known) == 1 and any(path.parent == folder for path in dicom_files(folder)):
+        found.setdefault(next(iter(known)), {})[0] = folder
     return {subject: [files[c] for c in sorted(files)] for subject, files in sorted(found.items())}
 
 
 def channel_number(path: Path, subject: str) -> int:
     """Channel in the name of an image file; 0 where the name has none."""
-    return 0 if stem(path) == subject else int(stem(path)[-4:])
+    return 0 if _named(path) == subject else int(_named(path)[-4:])
+
+
+def _named(path: Path) -> str:
+    return path.name if path.is_dir() else stem(path)
 
 
 def doubled_suffixes(images: Mapping[str, Sequence[Path]], *, known: Collection[str] = ()) -> list[Problem]:
@@ -58,19 +71,41 @@ def _is_doubled(subject: str, images: Collection[str], known: Collection[str]) -
     return base in known or (subject.endswith("_0000") and not numbered)
 
 
-def read_image(paths: Sequence[Path], *, channels: Sequence[str] = (), subject: str = "") -> Image:
+def read_image(
+    paths: Sequence[Path],
+    *,
+    channels: Sequence[str] = (),
+    subject: str = "",
+    accept: Collection[Accept] = (),
+    onto: Geometry | None = None,
+) -> Image:
     """Read the channels of one image onto one grid.
+
+    Args:
+        paths: a NIfTI file or a folder with a DICOM series for each channel.
+        channels: their names.
+        subject: for messages.
+        accept: what of a DICOM series is resampled instead of refused.
+        onto: grid of the same voxels whose order and direction of the axes a DICOM series takes: DICOM itself has none,
+            and converters do not agree.
 
     Raises:
         InvalidInput: E109 a channel is missing, E201 or E202 channels on different grids, E205 not three axes,
-            E309 values that are not finite, E310 a constant image, E305 a damaged file.
+            E309 values that are not finite, E310 a constant image, E305 a damaged file; E620 `onto` has other voxels;
+            what `read_series` finds.
     """
     with locating(subject=subject):
         check_channels(paths, channels, subject=subject)
-        return _read_channels(paths, channels, subject)
+        found = _read_channels(paths, channels, subject, accept)
+        if onto is None or not paths[0].is_dir() or found.geometry.matches(onto):
+            return found
+        axes = axes_between(found.geometry, onto, this="image series", that="the members")
+        return Image(axes.turn(found.values), onto, found.channels)
 
 
-def read_image_geometry(paths: Sequence[Path], *, channels: Sequence[str] = (), subject: str = "") -> Geometry:
+def read_image_geometry(
+    paths: Sequence[Path], *, channels: Sequence[str] = (), subject: str = "", accept: Collection[Accept] = ()
+) -> Geometry:
     """Read the headers of the channels of an image: the grid that they share.
 
     Raises:
@@ -80,10 +115,7 @@ def read_image_geometry(paths: Sequence[Path], *, channels: Sequence[str] = (), 
         check_channels(paths, channels, subject=subject)
         first: Geometry | None = None
         for path in paths:
-            geometry, shape, _ = read_geometry(path)
-            if len(shape) > 3:
-                raise InvalidInput(_other_axes(shape, path, subject))
-            check_complete(path)
+            geometry = series_geometry(path, accept=accept) if path.is_dir() else _nifti_geometry(path, subject)
             first = first or geometry
             geometry.check_matches(first, this=path.name, that=paths[0].name, file=path.name)
         if first is None:
@@ -97,7 +129,7 @@ def check_channels(paths: Sequence[Path], channels: Sequence[str], *, subject: s
     Raises:
         InvalidInput: E109.
     """
-    numbers = [channel_number(path, subject) if SUFFIX.match(stem(path)) else 0 for path in paths]
+    numbers = [channel_number(path, subject) if SUFFIX.match(_named(path)) else 0 for path in paths]
     expected = range(len(channels) or len(paths))
     if numbers == list(expected):
         return
@@ -114,11 +146,24 @@ def check_channels(paths: Sequence[Path], channels: Sequence[str], *, subject: s
     )
 
 
-def _read_channels(paths: Sequence[Path], channels: Sequence[str], subject: str) -> Image:
+def _nifti_geometry(path: Path, subject: str) -> Geometry:
+    geometry, shape, _ = read_geometry(path)
+    if len(shape) > 3:
+        raise InvalidInput(_other_axes(shape, path, subject))
+    check_complete(path)
+    return geometry
+
+
+def _series_folders(folder: Path) -> list[Path]:
+    """Folders that hold DICOM files."""
+    return [p for p in sorted(folder.glob("*")) if p.is_dir() and p.name[0] != "." and holds_dicom_files(p)]
+
+
+def _read_channels(paths: Sequence[Path], channels: Sequence[str], subject: str, accept: Collection[Accept]) -> Image:
     first: Geometry | None = None
     values = []
     for path in paths:
-        array, geometry = read_nifti(path)
+        array, geometry = read_series_channel(path, accept=accept) if path.is_dir() else read_nifti(path)
         _check_image(array, path=path, subject=subject)
         first = first or geometry
         geometry.check_matches(first, this=path.name, that=paths[0].name, subject=subject, file=path.name)

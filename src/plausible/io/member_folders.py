@@ -1,7 +1,8 @@
 """Folders of predictions, one per member: what lies in them is recognised from names, never from values.
 
 `MEMBERS/<member>/<CASE>` with one of these endings: `.zarr.zip` (the member store), `.npz` with a segmentation beside
-it (nnU-Net), `.nii.gz` or `.nii` (label maps, probabilities), or a folder `CASE/` with one file per structure.
+it (nnU-Net), `.nii.gz` or `.nii` (label maps, probabilities), `.dcm` (RTSTRUCT or SEG); or a folder `CASE/` with one
+file per structure, or with DICOM.
 """
 
 import re
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from plausible.core import Classes, Geometry, InvalidInput, MemberInfo, MemberSource, Problem
+from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, MemberInfo, MemberSource, Problem
 from plausible.core.problems import locating
+from plausible.io.dicom_files import is_dicom_case
+from plausible.io.dicom_members import open_dicom
 from plausible.io.nifti import ENDINGS, stem
 from plausible.io.nifti_members import Told, open_nifti, open_structures
 from plausible.io.nnunet_predictions import open_nnunet
@@ -20,7 +23,7 @@ from plausible.io.recognise import refuse_what_holds_no_members, unrecognised
 from plausible.io.store import ENDING as STORE_ENDING
 from plausible.io.store import StoreSource, classes_from_dict, read_attributes, read_members_json
 
-Kind: TypeAlias = Literal["store", "nnunet", "nifti", "structures"]
+Kind: TypeAlias = Literal["store", "nnunet", "nifti", "structures", "dicom"]
 Structures: TypeAlias = Literal["overlapping", "exclusive"]
 
 KINDS: Mapping[Kind, str] = {
@@ -28,6 +31,7 @@ KINDS: Mapping[Kind, str] = {
     "nnunet": "nnU-Net probabilities (.npz)",
     "nifti": "NIfTI, one file per case",
     "structures": "NIfTI, one file per structure",
+    "dicom": "DICOM, RTSTRUCT or SEG",
 }
 
 
@@ -37,7 +41,7 @@ class MemberFolder:
 
     Attributes:
         id: name of the member.
-        cases: files of each case: one, or one per structure by its name.
+        cases: files of each case: one (or a folder of DICOM), or one per structure by its name.
         classes: what the folder itself says; None if nothing.
         info: what is known of the member.
         told: what the user says.
@@ -51,8 +55,16 @@ class MemberFolder:
     info: MemberInfo
     told: Told = field(default_factory=Told)
 
-    def open(self, subject: str, *, classes: Classes) -> tuple[tuple[MemberSource, ...], Geometry]:
+    def open(
+        self, subject: str, *, classes: Classes, on: Geometry | None = None, frame: FrameOfReference | None = None
+    ) -> tuple[tuple[MemberSource, ...], Geometry]:
         """Read the headers of a case: its members (several only along a told last axis) and their grid.
+
+        Args:
+            subject: the case.
+            classes: what the channels mean.
+            on: grid of the case, for what has none of its own (contours).
+            frame: whose coordinates that grid has, where its image says.
 
         Raises:
             InvalidInput: what the reader of this kind finds, with subject and member.
@@ -60,19 +72,23 @@ class MemberFolder:
         with locating(subject=subject, member=self.id):
             files = self.cases[subject]
             if self.kind == "structures":
-                source, geometry = open_structures(files, info=self.info, classes=classes, told=self.told)
-                return (source,), geometry
+                together, geometry = open_structures(files, info=self.info, classes=classes, told=self.told)
+                return (together,), geometry
             (path,) = files.values()
             if self.kind == "nifti":
                 return open_nifti(path, info=self.info, classes=classes, told=self.told)
             if self.kind == "nnunet":
                 opened, geometry = open_nnunet(path, info=self.info, classes=classes, values=self.told.values)
                 return (opened,), geometry
+            if self.kind == "dicom":
+                source, grid = open_dicom(path, info=self.info, classes=classes, on=on, frame=frame)
+                return (source,), grid
             return _open_stored(path, self.info, classes)
 
     def files(self, subject: str) -> dict[str, Path]:
         """Name of each file of a case, as provenance calls it, and its path."""
-        return {f"{self.id}/{path.relative_to(self.path)}": path for path in self.cases.get(subject, {}).values()}
+        files = self.cases.get(subject, {}).values()
+        return {f"{self.id}/{path.relative_to(self.path)}": path for path in files}
 
 
 def member_folder(
@@ -122,8 +138,8 @@ def find_member_folders(
         InvalidInput: E108, a dataset, a model or results.
     """
     refuse_what_holds_no_members(root)
-    own, _ = _recognise(root)
-    alone = own in {"store", "nnunet", "nifti"} or (own == "structures" and structures is not None)
+    own, _ = _recognise(root, folders=False)
+    alone = own in {"store", "nnunet", "nifti", "dicom"} or (own == "structures" and structures is not None)
     paths = [root] if alone else sorted((p for p in _visible(root) if p.is_dir()), key=lambda p: natural(p.name))
     found, problems = list[MemberFolder](), list[Problem]()
     infos, of_root = _told_by(root, problems)
@@ -147,7 +163,8 @@ def natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _recognise(folder: Path) -> tuple[Kind | None, dict[str, dict[str, Path]]]:
+def _recognise(folder: Path, *, folders: bool = True) -> tuple[Kind | None, dict[str, dict[str, Path]]]:
+    """What lies in a folder. A folder of DICOM in it is a case, unless `folders` says that it may be a member."""
     files = [path for path in _visible(folder) if not path.name.endswith(".pkl")]
     stored = {path.name[: -len(STORE_ENDING)]: {"": path} for path in files if path.name.endswith(STORE_ENDING)}
     if stored:
@@ -158,9 +175,15 @@ def _recognise(folder: Path) -> tuple[Kind | None, dict[str, dict[str, Path]]]:
     niftis = {stem(path): {"": path} for path in files if path.name.endswith(ENDINGS)}
     if niftis:
         return "nifti", niftis
+    objects = {path.stem: {"": path} for path in files if path.is_file() and is_dicom_case(path)}
+    if objects:
+        return "dicom", objects
     inner = {path.name: _structures(path) for path in files if path.is_dir()}
     inner = {subject: found for subject, found in inner.items() if found}
-    return ("structures", inner) if inner else (None, {})
+    if inner:
+        return "structures", inner
+    patients = {path.name: {"": path} for path in files if folders and path.is_dir() and is_dicom_case(path)}
+    return ("dicom", patients) if patients else (None, {})
 
 
 def _structures(folder: Path) -> dict[str, Path]:

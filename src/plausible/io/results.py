@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from plausible.core import InvalidInput, LabelMap, Problem, ScalarMap
+from plausible.core import InvalidInput, LabelMap, Problem, ScalarMap, sha256_of
 from plausible.io.atomic import remove_leftovers, write_json
+from plausible.io.dicom_files import dicom_files
 from plausible.io.nifti import describe, read_nifti, stem, write_label_map, write_scalar_map
 
 CASE_JSON = "case.json"
@@ -97,7 +98,12 @@ def read_scalar_map(path: Path) -> ScalarMap:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file; read once per process as long as its size and time of change stay the same."""
+    """SHA-256 of a file; read once per process as long as its size and time of change stay the same.
+
+    Of a folder of DICOM, the hash of its files' hashes: neither their names nor their order count.
+    """
+    if path.is_dir():
+        return sha256_of("".join(sorted(hash_file(file) for file in dicom_files(path))).encode())
     state = path.stat()
     return _hash(path, state.st_size, state.st_mtime_ns)
 

@@ -1,6 +1,7 @@
 """A study from folders or from a study.toml: every case with its image, members and raters, read when asked for.
 
-Layout: `MEMBERS/<member>/<CASE>` (see `member_folders`), `IMAGES/<CASE>_0000.nii.gz`, `REFERENCES/<CASE>.nii.gz`.
+Layout: `MEMBERS/<member>/<CASE>` (see `member_folders`), `IMAGES/<CASE>_0000.nii.gz`, `REFERENCES/<CASE>.nii.gz`; for
+DICOM `IMAGES/<CASE>/` and `REFERENCES/<CASE>/` (or `<CASE>.dcm`), which may be one and the same folder.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem, Study
 from plausible.core.problems import located
 from plausible.io.activation import Values
+from plausible.io.dicom_files import Accept
+from plausible.io.dicom_members import names_in
 from plausible.io.images import find_images
 from plausible.io.member_folders import MemberFolder, Structures, find_member_folders, member_folder
 from plausible.io.nifti_members import LastAxis, Told
@@ -32,6 +35,7 @@ def read_study(
     structures: Structures | None = None,
     align: Align | None = None,
     allow_missing: bool = False,
+    accept: Collection[Accept] = (),
 ) -> Study:
     """Find the cases of a study and who predicted them; nothing but names and dataset.json is read yet.
 
@@ -45,6 +49,9 @@ def read_study(
         structures: whether structures in files of their own exclude each other.
         align: "names" reads members whose classes have another order by name; None refuses them.
         allow_missing: go on with the members that a case has.
+        accept: what of DICOM is accepted although it would be refused: "missing_slices" (single ones), "uneven_slices"
+            and "tilted_gantry" are resampled, "other_frame" means that somebody checked coordinates of objects in
+            another frame of reference.
 
     Returns:
         The cases, with the problems found so far: missing members (E102), one member only (E104), images without
@@ -64,6 +71,7 @@ def read_study(
         structures=structures,
         align=align,
         allow_missing=allow_missing,
+        accept=accept,
     )
     of_all = [p for p in folders.problems if p.severity == "error" and not p.subject]
     if of_all:
@@ -83,6 +91,7 @@ def find_study(
     structures: Structures | None = None,
     align: Align | None = None,
     allow_missing: bool = False,
+    accept: Collection[Accept] = (),
 ) -> StudyFolders:
     """Find the folders of a study and everything that is wrong with them; it does not stop at the first problem.
 
@@ -102,10 +111,12 @@ def find_study(
     known = {subject for folder in (*found, *raters.values()) for subject in folder.cases}
     folder = images or toml.images
     pictures = _images(folder, known, problems) if folder else None
-    missing = allow_missing or toml.allow_missing
+    missing, taken = allow_missing or toml.allow_missing, tuple(accept) or toml.accept
     problems += gaps(found, images=pictures, references=raters, allow_missing=missing)
     channels = _channels(folder, found, problems)
-    return StudyFolders(toml.name, tuple(found), pictures or {}, raters, agreed, channels, missing, tuple(problems))
+    return StudyFolders(
+        toml.name, tuple(found), pictures or {}, raters, agreed, channels, missing, tuple(problems), taken
+    )
 
 
 def _ensemble(members: Path) -> str:
@@ -157,6 +168,8 @@ def _agreed_classes(found: Sequence[MemberFolder], told: Classes | None, problem
     for classes in (told, *(folder.classes for folder in found)):
         if classes is not None:
             return classes
+    if found and all(folder.kind == "dicom" for folder in found):
+        return _drawn_classes(found, problems)
     if found and all(problem.code != "E311" for problem in problems):
         problems.append(
             Problem(
@@ -171,6 +184,26 @@ def _agreed_classes(found: Sequence[MemberFolder], told: Classes | None, problem
     return None
 
 
+def _drawn_classes(found: Sequence[MemberFolder], problems: list[Problem]) -> Classes | None:
+    """Structures that every case of every member has in DICOM, as classes that may overlap: contours do."""
+    drawn = names_in(files[""] for folder in found for files in folder.cases.values())
+    everywhere = set.intersection(*drawn) if drawn else set()
+    others = sorted(set().union(*drawn) - everywhere)
+    if others or not everywhere:
+        problems.append(
+            Problem(
+                code="E612" if everywhere else "E311",
+                severity="warning" if everywhere else "error",
+                found=f"{len(others)} structures that not every case of every member has: {', '.join(others[:8])}"
+                + (", ..." if len(others) > 8 else ""),
+                expected="the same structures everywhere, by name or by TG-263 name; the others are left out",
+                fix="draw them, or name those you want in [classes] of study.toml; plausible inspect -i FOLDER lists "
+                "what a folder of DICOM holds",
+            )
+        )
+    return Classes.overlapping_of({name: [n] for n, name in enumerate(sorted(everywhere), 1)}) if everywhere else None
+
+
 def _images(folder: Path, known: Collection[str], problems: list[Problem]) -> dict[str, list[Path]]:
     found = find_images(folder, known=known) if folder.is_dir() else {}
     if not found:
@@ -178,8 +211,8 @@ def _images(folder: Path, known: Collection[str], problems: list[Problem]) -> di
             Problem(
                 code="E108",
                 file=folder.name,
-                found="no .nii.gz or .nii file" if folder.is_dir() else "no such folder",
-                expected="images named CASE_0000.nii.gz, CASE_0001.nii.gz, ...",
+                found="no .nii.gz or .nii file, no DICOM" if folder.is_dir() else "no such folder",
+                expected="images named CASE_0000.nii.gz, CASE_0001.nii.gz, ..., or a folder CASE with a DICOM series",
                 fix="give the folder that holds the images",
             )
         )
@@ -198,11 +231,13 @@ def _raters(
         except InvalidInput as error:
             problems.append(error.problem)
             continue
-        if folder is not None and folder.kind in {"nifti", "structures"}:
+        if folder is not None and folder.kind in {"nifti", "structures", "dicom"}:
             found[rater] = folder
         else:
-            expected = "REFERENCES/<CASE>.nii.gz, or a folder of structures per case"
-            fix = "give the folder of the label maps"
+            expected = (
+                "REFERENCES/<CASE>.nii.gz, <CASE>.dcm (RTSTRUCT, SEG), or a folder of structures or of DICOM per case"
+            )
+            fix = "give the folder of the label maps or structure sets"
             problems.append(replace(unrecognised(path), member=rater, expected=expected, fix=fix))
     return found
 

@@ -1,14 +1,28 @@
 """Where the parts of a study lie, and how one case of it is opened."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
-from plausible.core import Case, Classes, Geometry, Image, InvalidInput, MemberInfo, Members, MemberSource, Problem
+from plausible.core import (
+    Case,
+    Classes,
+    FrameOfReference,
+    Geometry,
+    Image,
+    InvalidInput,
+    MemberInfo,
+    Members,
+    MemberSource,
+    Problem,
+)
+from plausible.core.axes import axes_between
 from plausible.core.problems import locating
+from plausible.io.dicom_files import Accept
+from plausible.io.dicom_images import series_frame, series_geometry
 from plausible.io.images import read_image
 from plausible.io.member_folders import MemberFolder
 from plausible.io.nifti import read_geometry
@@ -28,6 +42,7 @@ class StudyFolders:
         agreed: what the channels mean, in the order of every member as it is handed out; None if nobody told.
         channels: names of the image's channels, where a dataset.json tells them.
         allow_missing: whether a case may lack members.
+        accept: what of DICOM is accepted although it would be refused.
         problems: what was found wrong so far.
     """
 
@@ -39,6 +54,7 @@ class StudyFolders:
     channels: tuple[str, ...]
     allow_missing: bool
     problems: tuple[Problem, ...]
+    accept: tuple[Accept, ...] = ()
 
     @property
     def classes(self) -> Classes:
@@ -68,9 +84,10 @@ class StudyFolders:
         return Case(
             subject,
             self.classes,
-            load_image=_image_loader(images, self.channels, subject) if images else None,
+            load_image=(lambda: self.open_image(subject)) if images else None,
             load_members=lambda: self.open_members(subject),
             load_raters=(lambda: self.open_raters(subject)) if raters else None,
+            load_frame=(lambda: self._series_frame(subject)) if self._is_series(subject) else None,
             files=self.files(subject),
         )
 
@@ -80,6 +97,17 @@ class StudyFolders:
         for folder in (*self.members, *self.references.values()):
             found |= folder.files(subject)
         return {name: str(path) for name, path in found.items()}
+
+    def open_image(self, subject: str) -> Image:
+        """Read the image of a case; a DICOM series takes the order and direction of the members' axes.
+
+        Raises:
+            InvalidInput: what `read_image` finds.
+        """
+        paths = self.images[subject]
+        with locating(subject=subject):
+            onto = self.grid(subject)[0] if self._is_series(subject) else None
+            return read_image(paths, channels=self.channels, subject=subject, accept=self.accept, onto=onto)
 
     def open_members(self, subject: str) -> Members:
         """Read the headers of all members of a case and check their grids.
@@ -109,15 +137,40 @@ class StudyFolders:
     def grid(self, subject: str) -> tuple[Geometry, str]:
         """Return the grid that everything of a case must lie on: the image's, else the first member's; and its name.
 
+        A DICOM series has no order of axes that every converter keeps: it takes the first member's, if that is a grid
+        of the same voxels.
+
         Raises:
-            InvalidInput: E204 or E305.
+            InvalidInput: E204, E305 or E627; what `read_series` finds in the headers.
         """
-        if subject in self.images:
-            path = self.images[subject][0]
-            with locating(subject=subject):
+        if subject not in self.images:
+            having = [folder for folder in self.members if subject in folder.cases]
+            first = next((folder for folder in having if folder.kind != "dicom"), having[0])
+            return first.open(subject, classes=first.classes or self.classes)[1], f"member {first.id}"
+        path = self.images[subject][0]
+        with locating(subject=subject):
+            if not path.is_dir():
                 return read_geometry(path)[0], f"the image {path.name}"
-        first = next(folder for folder in self.members if subject in folder.cases)
-        return first.open(subject, classes=first.classes or self.classes)[1], f"member {first.id}"
+            return self._turned(series_geometry(path, accept=self.accept), subject), "the image series"
+
+    def _turned(self, series: Geometry, subject: str) -> Geometry:
+        """The grid of a series, with the axes of the first member."""
+        first = next((f for f in self.members if subject in f.cases and f.kind != "dicom"), None)
+        if first is None or self.agreed is None:
+            return series
+        try:
+            grid = first.open(subject, classes=first.classes or self.classes)[1]
+            axes_between(series, grid)
+        except InvalidInput:  # said where the member is opened, with both grids
+            return series
+        return grid
+
+    def _is_series(self, subject: str) -> bool:
+        return subject in self.images and self.images[subject][0].is_dir()
+
+    def _series_frame(self, subject: str) -> FrameOfReference:
+        with locating(subject=subject):
+            return series_frame(self.images[subject][0], accept=self.accept)
 
     def _open(
         self, folders: Sequence[MemberFolder], subject: str, *, what: str
@@ -137,7 +190,8 @@ class StudyFolders:
             InvalidInput: E201, E202 and what the readers find.
         """
         own = folder.classes or self.classes
-        opened, geometry = folder.open(subject, classes=own)
+        frame = self._series_frame(subject) if folder.kind == "dicom" and self._is_series(subject) else None
+        opened, geometry = folder.open(subject, classes=own, on=grid, frame=frame)
         file = next(iter(folder.cases[subject].values())).name
         with locating(member=folder.id):
             geometry.check_matches(grid, this=f"{what} {folder.id}", that=grid_name, subject=subject, file=file)
@@ -177,14 +231,6 @@ def in_order(source: MemberSource, own: Classes, wanted: Classes) -> MemberSourc
     if own.names == wanted.names:
         return source
     return ReorderedSource(source, tuple(own.names.index(name) for name in wanted.names))
-
-
-def _image_loader(paths: Sequence[Path], channels: tuple[str, ...], subject: str) -> Callable[[], Image]:
-    def load() -> Image:
-        with locating(subject=subject):
-            return read_image(paths, channels=channels, subject=subject)
-
-    return load
 
 
 def _in_memory(source: MemberSource, subject: str) -> MemberSource:

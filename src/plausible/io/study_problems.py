@@ -73,6 +73,7 @@ _PREDICT_AGAIN: dict[Kind, str] = {
     "nnunet": _NNUNET,
     "nifti": "predict this case with {member}",
     "structures": "predict this case with {member}",
+    "dicom": "contour this case with {member}, as MEMBERS/{member}/CASE.dcm",
 }
 _ONE_EACH = "predict with every model of the ensemble, each into a folder of its own: MEMBERS/<member>/<CASE>.nii.gz"
 _MORE_MEMBERS: dict[Kind, str] = {
@@ -81,6 +82,8 @@ _MORE_MEMBERS: dict[Kind, str] = {
     "-o MEMBERS/fold_$f -d DATASET -c CONFIGURATION -f $f --save_probabilities; done",
     "nifti": _ONE_EACH,
     "structures": _ONE_EACH,
+    "dicom": "contour every case again by another rater or program, each in a folder of its own: "
+    "MEMBERS/<member>/<CASE>.dcm",
 }
 
 
@@ -101,7 +104,7 @@ def _no_image(subject: str, what: str) -> Problem:
         subject=subject,
         severity="warning",
         found=f"{what} and no image",
-        expected=f"{subject}_0000.nii.gz among the images",
+        expected=f"{subject}_0000.nii.gz, or a folder {subject} with a DICOM series, among the images",
         fix=f"add the image of {subject}; without it the page shows no picture",
     )
 
@@ -112,9 +115,9 @@ def _no_reference(subject: str, rater: str) -> Problem:
         subject=subject,
         member=rater,
         severity="warning",
-        found=f"no label map of {rater}",
-        expected=f"{subject}.nii.gz among the references",
-        fix=f"add the label map of {subject}; without it the case is assessed and not evaluated",
+        found=f"no reference of {rater}",
+        expected=f"{subject}.nii.gz among the references, or {subject} in DICOM (RTSTRUCT, SEG)",
+        fix=f"add the reference of {subject}; without it the case is assessed and not evaluated",
     )
 
 

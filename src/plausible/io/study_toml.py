@@ -5,6 +5,7 @@ name = "prostate"                 # default: name of the folder
 images = "imagesTs"               # CASE_0000.nii.gz, ...
 references = "labelsTs"           # one reference, or a table [references] with one folder per rater
 allow_missing = false             # go on with the members that a case has
+accept = ["missing_slices"]       # DICOM: missing_slices, uneven_slices, tilted_gantry, other_frame
 align = "names"                   # members whose classes have another order are read by name
 values = "probabilities"          # labels, probabilities or logits: what floating-point NIfTI files hold
 last_axis = "class"               # class or member: what a fourth axis counts
@@ -29,6 +30,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem
 from plausible.io.activation import Values
+from plausible.io.dicom_files import ACCEPTED, Accept
 from plausible.io.member_folders import Structures
 from plausible.io.nifti_members import LastAxis
 from plausible.io.raw_dataset import parse_labels
@@ -71,6 +73,7 @@ class StudyToml:
     structures: Structures | None = None
     align: Align | None = None
     allow_missing: bool = False
+    accept: tuple[Accept, ...] = ()
 
 
 def read_study_toml(path: Path) -> StudyToml:
@@ -82,7 +85,7 @@ def read_study_toml(path: Path) -> StudyToml:
     return read_toml(
         path,
         lambda content: _parse(content, path.parent),
-        expected="TOML with the keys images, references, values, last_axis, structures, align, allow_missing, "
+        expected="TOML with the keys images, references, values, last_axis, structures, align, allow_missing, accept, "
         "[classes] and [members]",
         fix="correct this line of study.toml; docs/methods/io.md has a whole example",
     )
@@ -110,7 +113,11 @@ def read_toml(path: Path, parse: Callable[[dict[str, Any]], Parsed], *, expected
 
 
 def _parse(content: dict[str, Any], folder: Path) -> StudyToml:
-    _known(content, {"name", "images", "references", "members", "classes", "allow_missing", *CHOICES}, "study.toml")
+    _known(
+        content,
+        {"name", "images", "references", "members", "classes", "allow_missing", "accept", *CHOICES},
+        "study.toml",
+    )
     references = content.get("references", {})
     references = {"reference": references} if isinstance(references, str) else references
     if not isinstance(content.get("allow_missing", False), bool):
@@ -122,6 +129,7 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyToml:
         references={rater: _folder(folder, where) for rater, where in references.items()},
         classes=_classes(content["classes"]) if "classes" in content else None,
         allow_missing=content.get("allow_missing", False),
+        accept=_accepted(content.get("accept", [])),
         **{key: _chosen(key, content.get(key)) for key in CHOICES},
     )
 
@@ -151,6 +159,14 @@ def _chosen(key: str, value: Any) -> Any:
     if value is not None and value not in CHOICES[key]:
         raise ValueError(f"{key} = {value!r}; there are: {', '.join(CHOICES[key])}")
     return value
+
+
+def _accepted(told: Any) -> tuple[Accept, ...]:
+    names = [told] if isinstance(told, str) else list(told)
+    for name in names:
+        if name not in ACCEPTED:
+            raise ValueError(f"accept = {name!r}; there are: {', '.join(ACCEPTED)}")
+    return tuple(one for one in ACCEPTED if one in names)
 
 
 def _known(content: Mapping[str, Any], keys: set[str], where: str) -> None:

@@ -11,7 +11,7 @@ from plausible.core.problems import ProblemWarning, collecting
 from plausible.dose import SHIPPED, ConstraintSet, parse_constraints, shipped_constraints
 from plausible.io import hash_files, write_scalar_map
 from plausible.io.atomic import write_text
-from plausible.io.doses import check_overlap, dose_files, find_doses, read_dose
+from plausible.io.doses import check_overlap, find_doses, read_dose
 from plausible.io.nifti import describe
 from plausible.report.dose_model import CaseDose
 from plausible.report.model import MapFile
@@ -138,7 +138,7 @@ def _judge(
     overwrite: bool,
 ) -> bool:
     folder, source = output / case.subject, plan.doses[case.subject]
-    files = {f"dose/{n}": str(path) for n, path in enumerate(dose_files(source))}  # names may hold a patient's
+    files = {f"dose/{case.subject}": str(source)}
     chosen = asdict(settings)
     made = provenance(
         f"dose {told(chosen)}",
@@ -152,6 +152,7 @@ def _judge(
     odd = list[Problem]()
     with collecting(odd):
         dose = read_dose(source, subject=case.subject)
+    odd += _belongs(case, dose)
     members, raters = case.members(), case.raters()
     check_overlap(dose, members.geometry, subject=case.subject, file=source.name)
     found = assess_dose(members, dose, plan.constraints, settings, raters=raters)
@@ -165,6 +166,14 @@ def _judge(
     report = _report(members, raters, dose, found, plan, settings, listed, told_made, odd)
     write_text(folder / DOSE_JSON, to_json(calibrated_case(report, calibrations) if calibrations else report))
     return True
+
+
+def _belongs(case: Case, dose: Dose) -> tuple[Problem, ...]:
+    """Refuse a dose in another frame of reference, or of another patient, than the image, where both say."""
+    frame = case.frame()
+    if frame is None or dose.frame is None:
+        return ()
+    return frame.check_holds(dose.frame, what="dose")
 
 
 def _report(

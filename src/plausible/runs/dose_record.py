@@ -58,7 +58,7 @@ def structure_dose(
         n=len(present),
         volume_ml=nominal.total_volume_ml,
         outside_share=nominal.outside_ml / nominal.total_volume_ml if nominal.total_volume_ml else math.nan,
-        dvh_method=nominal.method,
+        dvh_method=dvhs.method,
         uncertainty_gy=sensitivity.uncertainty_gy if sensitivity else math.nan,
         metrics=tuple(_metric(one, dvhs, raters, _review(text, sensitivity, offset)) for text, one in metrics.items()),
         constraints=tuple(_constraint(one, dvhs, raters, settings) for one in constraints.of(dvhs.structure)),

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from plausible.core import Classes, Geometry, InvalidInput, LabelMap, Problem, ScalarMap
+from plausible.core.axes import axes_between
 from plausible.io import read_labels, read_scalar_map
 from plausible.io.results import PROBABILITY, PROBABILITY_MAP, SEGMENTATION
 from plausible.report import CaseReport
 from plausible.runs.apply_calibration import CALIBRATED_PROBABILITY
 from plausible.runs.dose_tables import read_dose_result
-from plausible.runs.export_grid import axes_between
 from plausible.runs.pages import classes_of, read_case
 
 

@@ -1,11 +1,12 @@
 """Say what lies in a folder, whether it fits together, how much memory it needs, and how to mend what is wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem
 from plausible.io import LastAxis, MemberFolder, Structures, find_study
 from plausible.io.activation import Values
+from plausible.io.dicom_files import Accept
 from plausible.io.images import doubled_names, doubled_suffixes, find_images
 from plausible.io.member_folders import KINDS, member_folder
 from plausible.io.nifti_members import Told
@@ -36,6 +37,7 @@ def inspect(
     structures: Structures | None = None,
     align: Align | None = None,
     allow_missing: bool = False,
+    accept: Collection[Accept] = (),
     deep: bool = False,
 ) -> Inspection:
     """Look at a folder and everything in it; never stop at the first problem.
@@ -50,6 +52,7 @@ def inspect(
         structures: whether structures in files of their own exclude each other.
         align: "names" reads members whose classes have another order by name.
         allow_missing: a case may lack members.
+        accept: what of DICOM is accepted although it would be refused, see `read_study`.
         deep: read the voxels too: labels, values that are no probabilities, copies, empty structures. Otherwise
             headers and the directories of zip files are read.
 
@@ -77,6 +80,7 @@ def inspect(
             structures=structures,
             align=align,
             allow_missing=allow_missing,
+            accept=accept,
         )
     except InvalidInput as error:
         return Inspection(name=path.name, kind=kind, deep=deep, problems=(error.problem,))
@@ -123,13 +127,14 @@ def _unusual(folders: StudyFolders, looks: Sequence[tuple[StudyFolders, CaseLook
 def _parts(folders: StudyFolders) -> list[Part]:
     found = []
     if folders.images:
-        where = next(iter(folders.images.values()))[0].parent.name
-        found.append(Part(id=IMAGE, role="image", kind=f"NIfTI in {where}", n_cases=len(folders.images)))
+        first = next(iter(folders.images.values()))[0]
+        kind = f"{'DICOM series' if first.is_dir() else 'NIfTI'} in {first.parent.name}"
+        found.append(Part(id=IMAGE, role="image", kind=kind, n_cases=len(folders.images)))
     for folder in folders.members:
         kind, source = KINDS[folder.kind], _source(folder.info)
         found.append(Part(id=folder.id, role="member", kind=kind, n_cases=len(folder.cases), source=source))
     for rater, folder in folders.references.items():
-        kind = f"label maps in {folder.path.name}"
+        kind = f"{KINDS['dicom'] if folder.kind == 'dicom' else 'label maps'} in {folder.path.name}"
         found.append(Part(id=rater, role="reference", kind=kind, n_cases=len(folder.cases)))
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from plausible.core import Geometry, InvalidInput, Members, MemberSource, Problem
 from plausible.core.problems import ProblemWarning, located
 from plausible.io.copies import copies_of_case
-from plausible.io.images import read_image, read_image_geometry
+from plausible.io.images import read_image_geometry
 from plausible.io.member_folders import MemberFolder
 from plausible.io.nifti import ENDINGS, check_complete, read_geometry
 from plausible.io.study_folders import StudyFolders, problems_of
@@ -94,11 +94,11 @@ def _look_at_image(folders: StudyFolders, look: CaseLook, *, deep: bool) -> None
     if not paths:
         return
     with look.noting(IMAGE):
-        look.grid = read_image_geometry(paths, channels=folders.channels, subject=look.subject)
-        look.grid_name = f"the image {paths[0].name}"
+        read_image_geometry(paths, channels=folders.channels, subject=look.subject, accept=folders.accept)
+        look.grid, look.grid_name = folders.grid(look.subject)
     if deep and look.cells[IMAGE] == "there":
         with look.noting(IMAGE):
-            read_image(paths, channels=folders.channels, subject=look.subject)
+            folders.open_image(look.subject)
 
 
 def _look_at_member(folders: StudyFolders, folder: MemberFolder, look: CaseLook, *, what: str, deep: bool) -> None:

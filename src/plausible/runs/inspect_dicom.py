@@ -19,6 +19,7 @@ from plausible.io.dicom.dose_choice import check_fractions, chosen_doses
 from plausible.io.dicom.objects import DoseFile, Instance, SegmentationFile, SeriesFiles, StructureFile
 from plausible.io.dicom.rtdose import read_dose_object
 from plausible.io.dicom.series import SeriesImage, look_at_series
+from plausible.io.dicom_files import is_dicom
 from plausible.io.recognise import folder_kind
 from plausible.runs.dicom_inspection import (
     DicomGroup,
@@ -39,16 +40,11 @@ PLANES = ("sagittal", "coronal", "axial")
 def holds_dicom(path: Path) -> bool:
     """Whether a file is DICOM, or a folder that is nothing else holds such files."""
     if path.is_file():
-        return _is_dicom(path)
+        return is_dicom(path)
     if not path.is_dir() or folder_kind(path) != "members":
         return False
     files = (file for file in path.rglob("*") if file.is_file())
-    return any(_is_dicom(file) for _, file in zip(range(MOST_LOOKED_AT), files, strict=False))
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    return any(is_dicom(file) for _, file in zip(range(MOST_LOOKED_AT), files, strict=False))
 
 
 def inspect_dicom(path: Path, *, deep: bool = False, keep_phi: bool = False) -> DicomInspection:
@@ -184,7 +180,8 @@ def _structures(
             for n, name in read.names.items()
         )
         if read_image and len(images) == 1:
-            problems += check_contours(read, read_image(images[0]))
+            image = read_image(images[0])
+            problems += check_contours(read, image.geometry, instance_uids=image.instance_uids)
     except InvalidInput as error:
         problems.append(error.problem)
     drawn_on = tuple(dict.fromkeys(image.series_uid for image in images))

@@ -1,6 +1,7 @@
 """Draw the page of a case from what lies on disk: case.json, its maps, and evaluation.json where there is one."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from plausible.core import Classes, Image, InvalidInput, LabelMap, Problem
+from plausible.core import Classes, Geometry, Image, InvalidInput, LabelMap, MemberInfo, Problem
+from plausible.core.problems import ProblemWarning
 from plausible.io import read_image, read_labels, read_scalar_map
 from plausible.io.atomic import write_text
-from plausible.io.nifti import stem
+from plausible.io.dicom_files import ACCEPTED, is_dicom_case
+from plausible.io.dicom_members import open_dicom
+from plausible.io.nifti import read_geometry, stem
 from plausible.io.results import PROBABILITY, SEGMENTATION
 from plausible.report import CaseReport, StructureSummary, case_from_json, case_page
 from plausible.runs.dose_tables import read_dose_result
@@ -147,8 +151,14 @@ def _is_overlay(quantity: str) -> bool:
 
 
 def _image(report: CaseReport, folder: Path) -> Image | None:
+    """The image as it was when the case was assessed: what was accepted of a DICOM series then is accepted now."""
     paths = _there(folder, report.image)
-    return read_image(paths, channels=report.channels, subject=report.subject) if paths else None
+    if not paths:
+        return None
+    onto = read_geometry(folder / SEGMENTATION)[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProblemWarning)  # the run that read it first said so
+        return read_image(paths, channels=report.channels, subject=report.subject, accept=ACCEPTED, onto=onto)
 
 
 def _reference(folder: Path) -> LabelMap | None:
@@ -157,6 +167,8 @@ def _reference(folder: Path) -> LabelMap | None:
         return None
     classes = classes_of(folder)
     paths = _there(folder, evaluated.references)
+    if len(paths) == 1 and is_dicom_case(paths[0]):
+        return _drawn(paths[0], classes, read_geometry(folder / SEGMENTATION)[0])
     if len(paths) == 1:
         return _labels(paths[0], classes)
     return _stacked({stem(path): path for path in paths}, classes)
@@ -170,8 +182,21 @@ def _there(folder: Path, names: Sequence[str]) -> list[Path]:
     """
     paths = [folder.parent / name for name in names]
     for path in paths:
-        path.open("rb").close()
+        if not path.is_dir():
+            path.open("rb").close()
     return paths
+
+
+def _drawn(path: Path, classes: Classes, geometry: Geometry) -> LabelMap:
+    """Contours or segments as a label map; where structures overlap the later one is shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProblemWarning)
+        source, _ = open_dicom(path, info=MemberInfo(id="reference"), classes=classes, on=geometry)
+        masks = classes.masks(source.read(0, geometry.shape[2], axis=2))
+    values = np.zeros(geometry.shape, dtype=np.uint16)
+    for mask, labels in zip(masks, classes.labels[-len(masks) :], strict=True):
+        values[mask] = labels[0]
+    return LabelMap(values, geometry, classes)
 
 
 def _labels(path: Path, classes: Classes) -> LabelMap:

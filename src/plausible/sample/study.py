@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import plausible
-from plausible.core import Case, InvalidInput, Problem, Study, content_key, sha256_of
+from plausible.core import Case, InvalidInput, Problem, Study, content_key
 from plausible.io.atomic import remove_leftovers
 from plausible.io.images import find_images, read_image
+from plausible.io.results import hash_files
 from plausible.io.store import (
     StoredAs,
     is_stored,
@@ -48,8 +49,8 @@ def image_study(images: Path, model: SegmentationModel) -> Study:
             Problem(
                 code="E108",
                 file=images.name,
-                found="no .nii.gz or .nii file" if images.is_dir() else "no such folder",
-                expected="images named CASE_0000.nii.gz, CASE_0001.nii.gz, ...",
+                found="no .nii.gz or .nii file, no DICOM" if images.is_dir() else "no such folder",
+                expected="images named CASE_0000.nii.gz, CASE_0001.nii.gz, ..., or a folder CASE with a DICOM series",
                 fix="give the folder that holds the images",
             )
         )
@@ -120,7 +121,7 @@ def predict_case(
 
 def member_keys(model: SegmentationModel, case: Case, *, stored_as: StoredAs) -> list[str]:
     """Keys of the members of a case: hashes of version, model, image files and settings."""
-    image = {name: sha256_of(Path(path).read_bytes()) for name, path in sorted(case.files.items())}
+    image = hash_files(case.files)
     common = {"version": plausible.__version__, "image": image, "stored_as": stored_as}
     return [content_key({**common, **model.identity(m)}) for m in range(len(model.infos))]
 

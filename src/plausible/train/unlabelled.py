@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from plausible.core import InvalidInput, Problem, sha256_of
+from plausible.core import InvalidInput, Problem
 from plausible.io.images import find_images, read_image
 from plausible.io.raw_dataset import DatasetJson
+from plausible.io.results import hash_file
 from plausible.train.diversity_settings import DiversitySettings
 from plausible.train.plan import Plan
 from plausible.train.preprocess import prepare_image
@@ -60,7 +61,7 @@ def find_unlabelled(folder: Path, *, channels: Sequence[str]) -> Unlabelled:
         )
     for name, paths in images.items():
         read_image(paths, channels=channels, subject=name)
-    return Unlabelled(images, {path.name: sha256_of(path.read_bytes()) for paths in images.values() for path in paths})
+    return Unlabelled(images, {path.name: hash_file(path) for paths in images.values() for path in paths})
 
 
 def prepare_unlabelled(found: Unlabelled, plan: Plan, *, channels: Sequence[str], cache: Path) -> None:

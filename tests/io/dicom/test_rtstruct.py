@@ -20,7 +20,8 @@ def read(folder: Path, *rois: tuple[int, str, list[writer.Dataset] | None]) -> S
 def doubts(folder: Path, loops: list[writer.Dataset]) -> str:
     """What is said of one structure on the axial series."""
     writer.save(folder / "ct", writer.series())
-    found = check_contours(read(folder, (1, "Organ", loops)), read_series(folder / "ct"))
+    image = read_series(folder / "ct")
+    found = check_contours(read(folder, (1, "Organ", loops)), image.geometry, instance_uids=image.instance_uids)
     assert {problem.code for problem in found} <= {"E614"}
     assert {problem.severity for problem in found} <= {"warning"}
     return "\n".join(problem.found for problem in found)
@@ -185,7 +186,7 @@ def test_a_series_of_another_orientation_is_tested_along_its_own_normal(tmp_path
         angles = np.linspace(0, 2 * np.pi, 30, endpoint=False)
         points = centre + 4 * np.cos(angles)[:, None] * row + 4 * np.sin(angles)[:, None] * column
         loops.append(writer.loop(points, image=f"{writer.SERIES}.{n + 1}"))
-    assert check_contours(read(tmp_path, (1, "Organ", loops)), image) == ()
+    assert check_contours(read(tmp_path, (1, "Organ", loops)), image.geometry, instance_uids=image.instance_uids) == ()
 
 
 def test_areas_of_loops() -> None:

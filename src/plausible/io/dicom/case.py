@@ -1,13 +1,13 @@
 """Image, structures and dose of one patient together: do they belong to one another?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from plausible.core import InvalidInput, Problem
+from plausible.core import Problem
+from plausible.io.dicom.choosing import chosen_structure_set
 from plausible.io.dicom.contour_checks import check_contours
-from plausible.io.dicom.datasets import caution, refusal
-from plausible.io.dicom.folder import DicomFolder, sort_folder
-from plausible.io.dicom.objects import StructureFile
+from plausible.io.dicom.datasets import caution
+from plausible.io.dicom.folder import sort_folder
 from plausible.io.dicom.rtdose import RtDose, open_rtdose
 from plausible.io.dicom.rtstruct import StructureSet, read_rtstruct
 from plausible.io.dicom.series import SeriesImage, read_series
@@ -59,7 +59,7 @@ def read_case(
         UnfitEnvironment: E901 without the extra `dicom`.
     """
     found = sort_folder(folder)
-    chosen = _structures(found, structures_uid)
+    chosen = chosen_structure_set(found, structures_uid=structures_uid)
     structures = read_rtstruct(chosen.instance.path) if chosen else None
     image = read_series(
         found,
@@ -74,7 +74,7 @@ def read_case(
         dose = open_rtdose(found, instance_uid=dose_uid, prescription_gy=prescription_gy, n_fractions=n_fractions)
     problems = [*image.problems, *(structures.problems if structures else ()), *(dose.problems if dose else ())]
     problems += check_belong(image, structures, dose, other_frame=other_frame)
-    problems += check_contours(structures, image) if structures else ()
+    problems += check_contours(structures, image.geometry, instance_uids=image.instance_uids) if structures else ()
     return DicomCase(image, structures, dose, tuple(dict.fromkeys(problems)))
 
 
@@ -87,60 +87,16 @@ def check_belong(
         InvalidInput: E610, another frame of reference; E611, another PatientID.
     """
     problems = list[Problem]()
-    for what, other in (("structure set", structures), ("dose", dose)):
-        if other is None:
-            continue
-        if other.patient_id != image.patient_id:
-            raise _other_patient(what)
-        if other.frame_of_reference_uid != image.frame_of_reference_uid:
-            problems.append(_other_frame(what, other.frame_of_reference_uid, image, accepted=other_frame))
+    frame = replace(image.frame, others_accepted=other_frame)
+    if structures:
+        problems += frame.check_holds(structures.frame, what="structure set")
+    if dose and dose.dose.frame:
+        problems += frame.check_holds(dose.dose.frame, what="dose")
     if structures and structures.series_uids and image.series_uid not in structures.series_uids:
         problems.append(_other_series(structures, image))
     if structures and dose and dose.structure_uids and structures.instance_uid not in dose.structure_uids:
         problems.append(_other_structures(structures, dose))
     return tuple(problems)
-
-
-def _structures(found: DicomFolder, structures_uid: str | None) -> StructureFile | None:
-    candidates = [one for one in found.structure_sets if structures_uid in {None, one.instance.instance_uid}]
-    if len(candidates) > 1 or (structures_uid and not candidates):
-        listed = "; ".join(f"{one.instance.instance_uid} ({len(one.rois)} ROIs)" for one in found.structure_sets)
-        raise refusal(
-            "E602",
-            found=f"structure sets {listed or 'none'}",
-            expected="one structure set",
-            fix="choose one by its SOPInstanceUID (structures_uid=...)",
-        )
-    return candidates[0] if candidates else None
-
-
-def _other_patient(what: str) -> InvalidInput:
-    return refusal(
-        "E611",
-        found=f"the {what} has another PatientID than the image",
-        expected="objects of one patient",
-        fix="sort the files by patient; the identifiers are not printed here",
-    )
-
-
-def _other_frame(what: str, uid: str, image: SeriesImage, *, accepted: bool) -> Problem:
-    found = (
-        f"{what} in frame of reference {uid or '(none told)'}, image in {image.frame_of_reference_uid or '(none told)'}"
-    )
-    if not accepted:
-        raise refusal(
-            "E610",
-            found=found,
-            expected="one frame of reference: otherwise coordinates have nothing to do with each other",
-            fix="use the image it was drawn on, or register both in the planning system; if somebody checked that "
-            "coordinates are the same, other_frame=True",
-        )
-    return caution(
-        "E610",
-        found=f"{found}; accepted because it was told",
-        expected="one frame of reference",
-        fix="look at the contours on the image before any number is used",
-    )
 
 
 def _other_series(structures: StructureSet, image: SeriesImage) -> Problem:

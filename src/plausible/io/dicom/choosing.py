@@ -1,4 +1,4 @@
-"""Which series of a folder is meant: told, or the one that structures were drawn on, or the only one."""
+"""Which series, and which structures, of a folder are meant: told, or drawn on one another, or the only ones."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 from plausible.core import InvalidInput, Problem
 from plausible.io.dicom.datasets import caution, read_header, refusal, tolerant
 from plausible.io.dicom.folder import DicomFolder
-from plausible.io.dicom.objects import SeriesFiles
+from plausible.io.dicom.objects import SegmentationFile, SeriesFiles, StructureFile
 from plausible.io.dicom.planes import planes_of
 
 
@@ -32,6 +32,52 @@ def chosen_series(
         _check_told(candidates)
         raise _ambiguous(candidates, f"{len(candidates)} groups of slices")
     return candidates[0], [_localizer(one) for one in left_out]
+
+
+def chosen_structure_set(folder: DicomFolder, *, structures_uid: str | None = None) -> StructureFile | None:
+    """Return the structure set that is meant; None where there is none.
+
+    Raises:
+        InvalidInput: E602, several that could be meant, or none of the identifier told.
+    """
+    candidates = [one for one in folder.structure_sets if structures_uid in {None, one.instance.instance_uid}]
+    if len(candidates) > 1 or (structures_uid and not candidates):
+        listed = "; ".join(f"{one.instance.instance_uid} ({len(one.rois)} ROIs)" for one in folder.structure_sets)
+        raise refusal(
+            "E602",
+            found=f"structure sets {listed or 'none'}",
+            expected="one structure set",
+            fix="choose one by its SOPInstanceUID (structures_uid=...), or move the others out of the folder",
+        )
+    return candidates[0] if candidates else None
+
+
+def chosen_structures(folder: DicomFolder) -> StructureFile | SegmentationFile:
+    """Return the structure set of a folder, or its segmentation where there is no structure set.
+
+    Raises:
+        InvalidInput: E601, neither; E602, several.
+    """
+    if found := chosen_structure_set(folder):
+        return found
+    if len(folder.segmentations) == 1:
+        return folder.segmentations[0]
+    if folder.segmentations:
+        listed = "; ".join(f"{one.instance.instance_uid} ({len(one.segments)})" for one in folder.segmentations)
+        raise refusal(
+            "E602",
+            found=f"segmentations {listed}",
+            expected="one segmentation that holds all structures",
+            fix="move the others out of the folder, or write one segmentation of all structures",
+        )
+    if folder.problems:
+        raise InvalidInput(_as_error(folder.problems[0]))
+    raise refusal(
+        "E601",
+        found="no structure set and no segmentation",
+        expected="an RTSTRUCT or a SEG of the case",
+        fix="plausible inspect -i FOLDER lists what is there",
+    )
 
 
 def _check_told(groups: Sequence[SeriesFiles]) -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from plausible.core import Contours, Problem
+from plausible.core import Contours, Geometry, Problem
 from plausible.io.dicom.loop_shape import area_inside, crosses_itself_by, signed_area
 from plausible.io.dicom.rtstruct import StructureSet
-from plausible.io.dicom.series import SeriesImage
 
 HALF = 0.5
 """Of a slice: so far a contour may lie off the slice it names, and the first and last slice reach."""
@@ -21,12 +20,20 @@ SAME_PLANE = 0.25
 """Of a slice: contours nearer than this lie in one plane."""
 
 
-def check_contours(structures: StructureSet, image: SeriesImage) -> tuple[Problem, ...]:
-    """Return what is doubtful about each structure on this image, as warnings (E614)."""
+def check_contours(
+    structures: StructureSet, grid: Geometry, *, instance_uids: Sequence[str] = ()
+) -> tuple[Problem, ...]:
+    """Return what is doubtful about each structure on this grid, as warnings (E614).
+
+    Args:
+        structures: the contours.
+        grid: of the image they were drawn on, whatever the order and direction of its axes.
+        instance_uids: SOP instance of each slice k, where it is known: a contour may lie off the slice it names.
+    """
     return tuple(
         _problem(structures.file, contours.name, found)
         for contours in structures.contours
-        for found in _Doubts.of(contours, structures.drawn_on.get(contours.number, ()), image).told()
+        for found in _Doubts.of(contours, structures.drawn_on.get(contours.number, ()), grid, instance_uids).told()
     )
 
 
@@ -43,11 +50,14 @@ class _Doubts:
     lost: float = 0.0
 
     @staticmethod
-    def of(contours: Contours, drawn_on: Sequence[str], image: SeriesImage) -> "_Doubts":
-        found = _Doubts(image.geometry.shape[2])
-        slices = {uid: k for k, uid in enumerate(image.instance_uids) if uid}
-        for loop, uid in zip(contours.loops, drawn_on or [""] * len(contours.loops), strict=True):
-            found.add(image.geometry.to_places(loop.points_mm), slices.get(uid), image.geometry.shape)
+    def of(contours: Contours, drawn_on: Sequence[str], grid: Geometry, instance_uids: Sequence[str]) -> "_Doubts":
+        loops = [grid.to_places(loop.points_mm) for loop in contours.loops]
+        order = _slices_last(loops)
+        shape = grid.shape[order[0]], grid.shape[order[1]], grid.shape[order[2]]
+        found = _Doubts(shape[2])
+        slices = {uid: k for k, uid in enumerate(instance_uids) if uid}
+        for places, uid in zip(loops, drawn_on or [""] * len(loops), strict=True):
+            found.add(places[:, order], slices.get(uid), shape)
         return found
 
     def add(self, index: np.ndarray, drawn_on: int | None, shape: tuple[int, int, int]) -> None:
@@ -91,6 +101,13 @@ class _Doubts:
         gaps = steps[steps >= 2] - 1
         how = "a gap of" if len(gaps) == 1 else f"{len(gaps)} gaps of up to"
         return [f"{how} {_slices(int(gaps.max()))} between its parts; what lies there stays empty"]
+
+
+def _slices_last(loops: Sequence[np.ndarray]) -> list[int]:
+    """Axes of the grid, that along which loops reach least far behind the others."""
+    reach = np.max([np.ptp(places, axis=0) for places in loops], axis=0)
+    across = int(np.argmin(reach)) if reach.min() < reach[2] - HALF else 2
+    return [axis for axis in range(3) if axis != across] + [across]
 
 
 def _slices(n: int) -> str:

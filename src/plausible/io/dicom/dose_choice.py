@@ -1,7 +1,7 @@
 """Which files make up the dose of a plan: its PLAN dose, or all of its BEAM doses added."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ def summed(doses: Sequence[Dose], paths: Sequence[Path]) -> Dose:
     total = np.zeros(first.geometry.shape, dtype=np.float64)
     for one in doses:
         total += one.dose_gy
-    return Dose(total.astype(np.float32), first.geometry, first.kind)
+    return replace(first, dose_gy=total.astype(np.float32))
 
 
 def _all_beams(folder: DicomFolder, doses: Sequence[DoseFile]) -> Chosen:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from plausible.core import FrameOfReference
 from plausible.io.dicom.datasets import items, text
 
 STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -60,6 +61,11 @@ class SeriesFiles:
     def frame_of_reference_uid(self) -> str:
         """Frame of reference of all its planes."""
         return self.instances[0].frame_of_reference_uid
+
+    @property
+    def frame(self) -> FrameOfReference:
+        """Whose coordinates its planes have."""
+        return FrameOfReference(self.frame_of_reference_uid, self.instances[0].patient)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -125,7 +131,6 @@ class SegmentationFile:
 
 def as_instance(path: Path, header: Any) -> Instance:
     """Return the identifiers of an object; its patient becomes a hash."""
-    patient = hashlib.sha256(text(header, "PatientID").encode()).hexdigest()[:16]
     return Instance(
         path=path,
         sop_class_uid=text(header, "SOPClassUID"),
@@ -133,8 +138,18 @@ def as_instance(path: Path, header: Any) -> Instance:
         series_uid=text(header, "SeriesInstanceUID"),
         study_uid=text(header, "StudyInstanceUID"),
         frame_of_reference_uid=frame_of_reference(header),
-        patient=patient,
+        patient=patient_of(header),
     )
+
+
+def patient_of(header: Any) -> str:
+    """Hash of the PatientID: enough to see whether two objects are of one patient."""
+    return hashlib.sha256(text(header, "PatientID").encode()).hexdigest()[:16]
+
+
+def frame_of(header: Any) -> FrameOfReference:
+    """Return whose coordinates an object has."""
+    return FrameOfReference(frame_of_reference(header), patient_of(header))
 
 
 def frame_of_reference(header: Any) -> str:

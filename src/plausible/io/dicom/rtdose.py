@@ -6,7 +6,7 @@ its offset along the normal (DICOM PS3.3 C.8.8.3.2): offsets may be relative, de
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from plausible.io.dicom.dose_checks import check_what_it_is, implausible, stray_
 from plausible.io.dicom.dose_choice import Chosen, check_fractions, chosen_doses, summed
 from plausible.io.dicom.dose_frames import Frames, frames_of
 from plausible.io.dicom.folder import DicomFolder, sort_folder
-from plausible.io.dicom.objects import DOSE, frame_of_reference
+from plausible.io.dicom.objects import DOSE, frame_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,10 +41,8 @@ class RtDose:
     summation: str
     method: str
     instance_uids: tuple[str, ...]
-    frame_of_reference_uid: str
     plan_uids: tuple[str, ...]
     structure_uids: tuple[str, ...]
-    patient_id: str = field(repr=False)
     problems: tuple[Problem, ...] = ()
 
 
@@ -131,14 +129,12 @@ def read_dose_object(path: Path, *, prescription_gy: float | None = None) -> RtD
     values, at_mm, method = _even(values, frames)
     problems += [*frames.problems, *stray_rescale(path, header, scaling=scaling * to_gy)]
     return RtDose(
-        dose=Dose(values.transpose(2, 1, 0), _geometry(frames, at_mm), kind),
+        dose=Dose(values.transpose(2, 1, 0), _geometry(frames, at_mm), kind, frame_of(header)),
         summation=text(header, "DoseSummationType").upper(),
         method=method,
         instance_uids=(text(header, "SOPInstanceUID"),),
-        frame_of_reference_uid=frame_of_reference(header),
         plan_uids=_referenced(header, "ReferencedRTPlanSequence"),
         structure_uids=_referenced(header, "ReferencedStructureSetSequence"),
-        patient_id=text(header, "PatientID"),
         problems=tuple(problems),
     )
 

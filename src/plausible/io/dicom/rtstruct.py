@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plausible.core import Contours, InvalidInput, Loop, Problem, standard_name
+from plausible.core import Contours, FrameOfReference, InvalidInput, Loop, Problem, standard_name
 from plausible.io.dicom.datasets import (
     LPS_TO_RAS,
     caution,
@@ -23,7 +23,7 @@ from plausible.io.dicom.datasets import (
     text,
     tolerant,
 )
-from plausible.io.dicom.objects import STRUCTURES, frame_of_reference, referenced_images
+from plausible.io.dicom.objects import STRUCTURES, frame_of_reference, patient_of, referenced_images
 from plausible.io.dicom.roi_names import unique_names
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -64,9 +64,14 @@ class StructureSet:
     frame_of_reference_uid: str
     series_uids: tuple[str, ...]
     image_uids: frozenset[str] = field(repr=False)
-    patient_id: str = field(repr=False)
+    patient: str = field(repr=False)
     problems: tuple[Problem, ...] = ()
     file: str = ""
+
+    @property
+    def frame(self) -> FrameOfReference:
+        """Whose coordinates the loops have."""
+        return FrameOfReference(self.frame_of_reference_uid, self.patient)
 
     def structure(self, name: str) -> Contours:
         """Return a structure by its name, or by its TG-263 name where exactly one structure has that.
@@ -132,7 +137,7 @@ def _structure_set(path: Path, header: Any) -> StructureSet:
         frame_of_reference_uid=frame_of_reference(header),
         series_uids=series,
         image_uids=images,
-        patient_id=text(header, "PatientID"),
+        patient=patient_of(header),
         problems=tuple(problems),
         file=file_label(path),
     )

@@ -4,19 +4,21 @@ Empty frames are left out of such files and slices are counted from another end,
 image by `match_geometry`; without an image the segments keep the file's own grid.
 """
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Integer
 
-from plausible.core import Classes, Geometry, InvalidInput, LabelMap
-from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, refusal, text, tolerant
+from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, LabelMap
+from plausible.core.problems import ProblemWarning, locating
+from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, file_label, refusal, text, tolerant
 from plausible.io.dicom.folder import sort_folder
 from plausible.io.dicom.highdicom_parts import highdicom
-from plausible.io.dicom.objects import SEGMENTATIONS
+from plausible.io.dicom.objects import SEGMENTATIONS, frame_of
 from plausible.io.dicom.roi_names import unique_names
 from plausible.io.dicom.series import SeriesImage
 
@@ -40,8 +42,7 @@ class SegImage:
     numbers: Mapping[str, int]
     geometry: Geometry
     instance_uid: str
-    frame_of_reference_uid: str
-    patient_id: str = field(repr=False)
+    frame: FrameOfReference
 
     def mask(self, name: str) -> Bool[np.ndarray, "i j k"]:
         """Voxels of which a segment has at least half."""
@@ -79,24 +80,35 @@ def read_seg(path: Path, *, image: SeriesImage | None = None) -> SegImage:
             reference or patient; E619.
         UnfitEnvironment: E901 without the extra `dicom`.
     """
+    return seg_on_grid(path, image.geometry, frame=image.frame) if image else seg_on_grid(path, None)
+
+
+def seg_on_grid(path: Path, grid: Geometry | None, *, frame: FrameOfReference | None = None) -> SegImage:
+    """Read a DICOM SEG file onto a grid, whose frame of reference it must share where that is known.
+
+    Args and raises as `read_seg`; a grid of None keeps the file's own.
+    """
     with tolerant():
         _check_is_seg(path)
         seg = highdicom().seg.segread(path)
-        _check_belongs(path, seg, image)
+        rows, columns, frames = int(seg.Rows), int(seg.Columns), int(seg.get("NumberOfFrames") or 1)
+        check_size(frames * rows * columns, path=path, what=f"{frames} frames {rows}×{columns}")
+        if frame is not None:
+            with locating(file=file_label(path)):
+                for problem in frame.check_holds(frame_of(seg), what="segmentation"):
+                    warnings.warn(ProblemWarning(problem), stacklevel=2)
         written = {
             int(number): text(seg.get_segment_description(number), "SegmentLabel") for number in seg.segment_numbers
         }
         named, _ = unique_names(written, path=path)
-        placed = {name: _placed(path, seg, number, image) for number, name in named.items()}
-        geometry = next(iter(placed.values()))[1]
+        placed = {name: _placed(path, seg, number, grid) for number, name in named.items()}
         return SegImage(
             kind=KINDS.get(str(seg.SegmentationType), "labelmap"),
             fractions={name: values for name, (values, _) in placed.items()},
             numbers={name: number for number, name in named.items()},
-            geometry=geometry,
+            geometry=next(iter(placed.values()))[1],
             instance_uid=text(seg, "SOPInstanceUID"),
-            frame_of_reference_uid=text(seg, "FrameOfReferenceUID"),
-            patient_id=text(seg, "PatientID"),
+            frame=frame_of(seg),
         )
 
 
@@ -114,36 +126,12 @@ def _check_is_seg(path: Path) -> None:
         )
 
 
-def _check_belongs(path: Path, seg: Any, image: SeriesImage | None) -> None:
-    frames = int(seg.get("NumberOfFrames") or 1)
-    rows, columns = int(seg.Rows), int(seg.Columns)
-    check_size(frames * rows * columns, path=path, what=f"{frames} frames {rows}×{columns}")
-    if image is None:
-        return
-    if text(seg, "PatientID") != image.patient_id:
-        raise refusal(
-            "E611",
-            path=path,
-            found="the segmentation has another PatientID than the image",
-            expected="objects of one patient",
-            fix="sort the files by patient; the identifiers are not printed here",
-        )
-    if text(seg, "FrameOfReferenceUID") != image.frame_of_reference_uid:
-        raise refusal(
-            "E610",
-            path=path,
-            found=f"frame of reference {text(seg, 'FrameOfReferenceUID')}, image in {image.frame_of_reference_uid}",
-            expected="one frame of reference",
-            fix="use the series the segmentation was made on, or register both first",
-        )
-
-
-def _placed(path: Path, seg: Any, number: int, image: SeriesImage | None) -> tuple[np.ndarray, Geometry]:
+def _placed(path: Path, seg: Any, number: int, grid: Geometry | None) -> tuple[np.ndarray, Geometry]:
     """Values of one segment on the wanted grid, and that grid."""
     try:
         volume = seg.get_volume(segment_numbers=[number], rescale_fractional=True, dtype=np.float32)
-        if image is not None:
-            volume = volume.match_geometry(_grid(image.geometry, image.frame_of_reference_uid), tol=1e-3)
+        if grid is not None:
+            volume = volume.match_geometry(_grid(grid, text(seg, "FrameOfReferenceUID")), tol=1e-3)
     except (ValueError, RuntimeError) as error:
         raise refusal(
             "E201",
@@ -154,8 +142,8 @@ def _placed(path: Path, seg: Any, number: int, image: SeriesImage | None) -> tup
         ) from error
     values = np.asarray(volume.array, dtype=np.float32)
     values = values[..., 0] if values.ndim == 4 else values
-    if image is not None:
-        return values, image.geometry
+    if grid is not None:
+        return values, grid
     values = values.transpose(2, 1, 0)
     affine = np.array(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
     affine[:3] = LPS_TO_RAS @ affine[:3]

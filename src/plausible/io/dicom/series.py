@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from plausible.core import Geometry, Problem
+from plausible.core import FrameOfReference, Geometry, Problem
 from plausible.io.dicom import resampling
 from plausible.io.dicom.choosing import chosen_series
 from plausible.io.dicom.datasets import (
@@ -27,7 +27,7 @@ from plausible.io.dicom.datasets import (
     tolerant,
 )
 from plausible.io.dicom.folder import DicomFolder, sort_folder
-from plausible.io.dicom.objects import SeriesFiles
+from plausible.io.dicom.objects import SeriesFiles, patient_of
 from plausible.io.dicom.planes import Plane, check_modality_table, planes_of
 from plausible.io.dicom.series_checks import Stack, check_even, check_straight, evened, gaps, stacked, without_copies
 from plausible.io.dicom.series_values import check_values, pixel_cautions
@@ -59,9 +59,9 @@ class SeriesImage:
     problems: tuple[Problem, ...] = ()
 
     @property
-    def patient_id(self) -> str:
-        """PatientID of the source; to compare, never to show."""
-        return text(self.headers[0], "PatientID")
+    def frame(self) -> FrameOfReference:
+        """Whose coordinates it has."""
+        return FrameOfReference(self.frame_of_reference_uid, patient_of(self.headers[0]))
 
 
 def read_series(

@@ -153,7 +153,7 @@ def _sheared(stack: Stack, found: str) -> InvalidInput:
         path=stack.planes[0].path,
         found=found,
         expected="slices stacked straight along their normal",
-        fix="resample the sheared volume with resample_tilt=True (the change is reported), "
+        fix="resample the sheared volume with --accept tilted_gantry (in Python resample_tilt=True; it is reported), "
         "or reconstruct the series without tilt",
     )
 
@@ -193,7 +193,8 @@ def check_even(stack: Stack) -> None:
         found=f"distances of {distances.min():.4g} to {distances.max():.4g} mm, median {stack.step_mm:.4g} mm; after "
         f"{_named(stack.planes[n])} at {stack.at_mm[n]:.2f} mm it is {distances[n]:.4g} mm",
         expected=f"even distances within {stack.tolerance_mm:.3g} mm",
-        fix="resample to even slices with resample_uneven=True (the change is reported), or export the series again",
+        fix="resample to even slices with --accept uneven_slices (in Python resample_uneven=True; it is reported), "
+        "or export the series again",
     )
 
 
@@ -218,5 +219,6 @@ def _gap(stack: Stack, n: int, count: int) -> str:
 def _mend_gap(missing: Sequence[tuple[int, int]]) -> str:
     again = "copy or export the whole series again"
     if all(count == 1 for _, count in missing):
-        return f"{again}, or interpolate the missing slice with fill_missing=True (the change is reported)"
+        return f"{again}, or interpolate the missing slice with --accept missing_slices "
+        "(in Python fill_missing=True; it is reported)"
     return f"{again}; more than one slice in a row is not interpolated"

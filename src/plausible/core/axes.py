@@ -1,10 +1,11 @@
-"""Results turned onto the axes of an image series: the same voxels, whatever the order and direction of the axes."""
+"""The same voxels with their axes in another order or direction: what converters of one series disagree about."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from plausible.core import Geometry, InvalidInput, Problem
+from plausible.core.geometry import Geometry
+from plausible.core.problems import InvalidInput, Problem
 
 MOST_MM, SHARE = 0.1, 0.1
 """Corners may differ by a tenth of a voxel's shortest edge, and by a tenth of a millimetre: headers round positions."""
@@ -38,34 +39,41 @@ class Axes:
         return Geometry((shape[0], shape[1], shape[2]), affine)
 
 
-def axes_between(found: Geometry, wanted: Geometry) -> Axes:
+def axes_between(found: Geometry, wanted: Geometry, *, this: str = "results", that: str = "series") -> Axes:
     """Return how the axes of a grid turn into those of another, if both hold the same voxels.
+
+    Args:
+        found: a grid.
+        wanted: the other.
+        this: what the first is of, for the message.
+        that: what the other is of.
 
     Raises:
         InvalidInput: E620, they do not.
     """
+    told = f"{this} of {_told(found)}; {that} of {_told(wanted)}"
     turn = np.linalg.solve(wanted.affine[:3, :3], found.affine[:3, :3])
     nearest = np.abs(turn).argmax(axis=1)
     if sorted(nearest) != [0, 1, 2]:
-        raise _different(found, wanted, "turned against each other")
+        raise _different(told, "turned against each other")
     signs = turn[range(3), nearest]
     axes = Axes((int(nearest[0]), int(nearest[1]), int(nearest[2])), tuple(int(a) for a in np.flatnonzero(signs < 0)))
     turned = axes.geometry(found)
     if turned.shape != wanted.shape:
-        raise _different(found, wanted, "of another number of voxels")
+        raise _different(told, "of another number of voxels")
     apart = turned.corner_distance_mm(wanted)
     if apart > min(MOST_MM, SHARE * min(wanted.spacing_mm)):
-        raise _different(found, wanted, f"apart by up to {apart:.3g} mm at the corners")
+        raise _different(told, f"apart by up to {apart:.3g} mm at the corners")
     return axes
 
 
-def _different(found: Geometry, wanted: Geometry, how: str) -> InvalidInput:
+def _different(told: str, how: str) -> InvalidInput:
     return InvalidInput(
         Problem(
             code="E620",
-            found=f"results of {_told(found)}; series of {_told(wanted)}; {how}",
+            found=f"{told}; {how}",
             expected="the same voxels, in any order and direction of the axes",
-            fix="give the series that the image was converted from with --image-series; or resample the members to it",
+            fix="give the series that the image was converted from; or resample the members to it",
         )
     )
 

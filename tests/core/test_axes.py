@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plausible.core import Geometry
-from plausible.runs.export_grid import axes_between
+from plausible.core.axes import axes_between
 from tests.io.folders import code_of
 
 
