@@ -1,5 +1,6 @@
 """The verb dose on a phantom whose dose uncertainty is known; calibrated doses; the pages that show them."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -93,6 +94,20 @@ def test_a_second_run_keeps_and_another_constraint_file_judges_again(files, tmp_
     own.constraints.write_text(own.constraints.read_text().replace("limit = 48", "limit = 30"))
     run("dose", *line(own, out))
     assert (out / "phantom" / "dose.json").stat().st_mtime_ns != first
+
+
+def test_the_coverage_map_counts_members_as_the_curves_do(files, tmp_path):
+    out = tmp_path / "out"
+    run("dose", *line(files, out))
+    with (out / "phantom" / "dose_volume_coverage.csv").open(encoding="utf-8-sig", newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row["structure"] == "Cylinder"]
+    truth = dose_phantom(n_members=N, seed=2)
+    for row in rows:
+        if (row["dose_gy"], row["volume_percent"]) == (str(float(CENTRE_GY)), "50.0"):
+            # half of the cylinder receives 40 Gy if it shifted up
+            assert float(row["probability"]) == pytest.approx(np.mean(truth.shifts_mm > 0), abs=1.01 / N)
+    assert {float(row["probability"]) for row in rows if row["dose_gy"] == "0.0"} == {1.0}
+    assert {float(row["volume_percent"]) for row in rows} == {5.0 * n for n in range(1, 21)}
 
 
 def test_assess_with_a_dose_shows_it_on_the_page(files, tmp_path):

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 from plausible.contours import rasterise
-from plausible.core import Classes, Geometry
+from plausible.core import Classes, Geometry, InvalidInput, ScalarMap
 from plausible.io.dicom import read_rtdose, read_rtstruct, read_series
 from plausible.io.nifti import read_nifti
 from plausible.runs import export, pages
@@ -20,6 +20,7 @@ from plausible.runs.export import export_cases
 from plausible.runs.export_case import ResultOfCase, read_result
 from plausible.runs.export_dicom import DICOM_TARGETS
 from plausible.runs.export_settings import TARGETS
+from plausible.runs.replan_doses import REPLANNED, write_statistics
 from tests.cli.program import run, told
 from tests.io.dicom.checkers import errors_of, private_elements, program
 from tests.io.dicom.sources import BIRTH, NAME, NUMBER, write_ct
@@ -29,7 +30,7 @@ from tests.runs.conftest import quick_page
 CASE = "case_x"
 CLASSES = Classes.exclusive_of({"background": 0, "Parotid_L": 1, "Bone_Mandible": 2})
 IDENTIFYING = (*NAME.replace("^", " ").split(), NUMBER, BIRTH, "ACC-99", "Referrer", "Beispielstadt", "Planungs")
-DICOM = [one for one in DICOM_TARGETS if one != "rtdose"]
+DICOM = [one for one in DICOM_TARGETS if not one.startswith("rtdose")]
 
 
 @dataclass(frozen=True)
@@ -396,6 +397,42 @@ def test_only_a_dose_becomes_rtdose_and_lies_where_it_was(patient, tmp_path) -> 
     failed = run(*(tmp_path / "stale" if one == tmp_path / "o" else one for one in line), code=4)
     assert "E622" in failed.stderr
     assert not list((tmp_path / "stale").rglob("*.dcm"))
+
+
+def test_a_dose_is_written_where_it_is_known_and_nowhere_else(patient, tmp_path) -> None:
+    """Around the dose grid nothing is known: zeros there would be read as no dose."""
+    own = tmp_path / "out"
+    shutil.copytree(patient.out, own)
+    part = patient.geometry.cut((slice(5, 40), slice(3, 36), slice(4, 20)))
+    save_nifti(tmp_path / "doses" / f"{CASE}.nii.gz", np.full(part.shape, 20, np.float32), part)
+    run("dose", "-i", patient.root / "members", "--dose", tmp_path / "doses", "-o", own, "-q")
+    run("export", "-i", own, "--image-series", patient.ct, "-o", tmp_path / "o", "--to", "rtdose", "-q")
+    again = read_rtdose(tmp_path / "o" / CASE / "rtdose" / "planned_dose.dcm")
+    assert again.geometry.matches(part)
+    assert again.dose_gy.min() == pytest.approx(20, abs=1e-5)
+
+
+def test_statistics_of_doses_are_written_where_asked_and_taken_for_no_dose(patient, tmp_path) -> None:
+    own = tmp_path / "out"
+    shutil.copytree(patient.out, own)
+    line = ("export", "-i", own, "--image-series", patient.ct, "-o", tmp_path / "o", "--to", "rtdose-statistics", "-q")
+    assert "E622" in run(*line, code=4).stderr
+    coarse = Geometry((9, 8, 7), patient.geometry.affine @ np.diag([4.0, 4.0, 3.0, 1.0]))
+    values = np.random.default_rng(1).uniform(0, 70, (2, *coarse.shape)).astype(np.float32)
+    maps = [
+        ScalarMap(name, v[None], coarse, "Gy", (0.0, np.inf), "of 5", ("",))
+        for name, v in zip(REPLANNED, values, strict=True)
+    ]
+    assert list(write_statistics(own / "replan" / CASE, maps)) == [f"{name}.nii.gz" for name in REPLANNED]
+    run(*line)
+    folder = tmp_path / "o" / CASE / "rtdose"
+    mean = read_rtdose(folder / "replanned_dose_mean.dcm")
+    assert mean.geometry.matches(coarse)
+    assert np.abs(mean.dose_gy - values[0]).max() < 1e-4
+    sd = pydicom.dcmread(folder / "replanned_dose_sd.dcm")
+    assert sd.DoseType == "ERROR"
+    with pytest.raises(InvalidInput, match="E616"):
+        read_rtdose(folder / "replanned_dose_sd.dcm")
 
 
 def test_hard_members_give_masks_of_any_half_and_all(patient, hard, tmp_path) -> None:

@@ -6,24 +6,29 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from plausible.core import Case, Classes, Geometry, InvalidInput, Members
-from plausible.dose.plan import BeamSettings, PlanGoal, SearchSettings
-from plausible.io import read_study
+from plausible.dose.plan import BeamSettings, Convergence, FinishedPlan, Influence, PlanGoal, SearchSettings
+from plausible.io import read_scalar_map, read_study
+from plausible.io.dicom import read_series
 from plausible.runs import replan_case as runs_case
 from plausible.runs.assess_case import assess_members
-from plausible.runs.replan import Replan, estimate_case, replan_case, replan_study
+from plausible.runs.replan import Replan, _lacking, estimate_case, replan_case, replan_study
 from plausible.runs.replan_contours import (
     _reference,
     body_of,
     noisy_contourings,
     signed_distance_mm,
 )
+from plausible.runs.replan_doses import dose_statistics
 from plausible.runs.replan_fixed import FixedStructures, checked
 from plausible.runs.replan_goals import read_goals
 from plausible.runs.replan_record import matrices_of
 from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
 from plausible.runs.settings import AssessSettings
+from tests.io.dicom.writer import rtstruct
+from tests.io.test_dicom_study import CASE, loops, write_case
 
 SHAPE = (32, 28, 12)
 AFFINE = np.diag([6.0, 6.0, 6.0, 1.0])
@@ -63,6 +68,21 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_statistics_of_doses_are_numpys():
+    rng = np.random.default_rng(3)
+    geometry = Geometry((4, 3, 2), np.eye(4))
+    matrix = csr_array(rng.random((20, 6)).astype(np.float32))
+    influence = Influence(matrix, np.arange(2, 22), geometry, "test", np.zeros(6, dtype=np.int64))
+    how = Convergence((1.0,), 1, 0.0, True, "")
+    plans = [FinishedPlan(str(n), w, w, 1.0, how) for n, w in enumerate(rng.random((5, 6)))]
+    mean, sd = dose_statistics(influence, plans)
+    doses = np.stack([influence.dose(plan.weights).dose_gy for plan in plans]).astype(np.float64)
+    np.testing.assert_allclose(mean.values[0], doses.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(sd.values[0], doses.std(axis=0, ddof=1), atol=1e-6)
+    assert sd.values[0].ravel()[:2].tolist() == [0, 0]
+    assert dose_statistics(influence, plans[:1]) == ()
+
+
 def study_of(folder):
     return read_study(folder / "labels", images=folder / "images", references=folder / "labels")
 
@@ -78,6 +98,12 @@ def test_a_study_gets_a_record_a_table_and_a_page(folder):
     assert record["reference"].startswith("the reference")
     assert np.diagonal(np.array(record["metrics"][0]["values"])) == pytest.approx(60, abs=1e-3)
     assert record["plans"][0]["iterations"] <= 15
+    assert record["maps"] == ["replanned_dose_mean.nii.gz", "replanned_dose_sd.nii.gz"]
+    mean, sd = (read_scalar_map(folder / "out" / "case" / name) for name in record["maps"])
+    assert mean.geometry.spacing_mm == (6.0, 6.0, 6.0)
+    assert (sd.values >= 0).all()
+    assert 0 < sd.values.max() < mean.values.max()
+    assert "2 plausible contours" in sd.definition
     assert all(plan["iterations"] <= 8 for plan in record["plans"][1:])
     page = (folder / "out" / "replan.html").read_text()
     assert "research use only" in page.lower()
@@ -149,6 +175,27 @@ def test_targets_may_be_fixed_structures_and_then_do_not_move(folder):
     assert len(set(volumes[0])) == 1
     assert len(set(volumes[1])) == 3
     assert volumes[0][0] == volumes[1][0]
+
+
+def test_targets_may_be_fixed_structures_of_a_structure_set(tmp_path):
+    """What the members lack and somebody has a goal for is read of a patient's folder, and the outline."""
+    images = write_case(
+        tmp_path,
+        rtstruct(
+            [(1, "Organ", loops(3.0)), (2, "PTV60", loops(4.0)), (3, "BODY", loops(6.0)), (4, "Ring", loops(5.0))]
+        ),
+    )
+    series = read_series(images / CASE)
+    fixed = checked(images)
+    masks, grid = fixed.read(
+        CASE, on=series.geometry, frame=series.frame, wanted=lambda names: _lacking(names, ["Organ"], GOALS)
+    )
+    assert grid is series.geometry
+    assert set(masks) == {"PTV60", "body"}
+    assert masks["PTV60"].sum() < masks["body"].sum()
+    assert list(fixed.files_of(CASE)) == ["fixed structures"]
+    with pytest.raises(InvalidInput, match="E627"):
+        fixed.read(CASE)
 
 
 def test_the_estimate_is_near_what_is_computed(folder):

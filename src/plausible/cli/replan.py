@@ -10,7 +10,8 @@ from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.records import takes
 from plausible.cli.replan_options import FixedMasks, Goals
 from plausible.cli.study_options import StudyOptions
-from plausible.core import Study
+from plausible.core import Problem, Study
+from plausible.core.problems import collecting
 from plausible.dose.plan import BeamSettings, SearchSettings
 from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
 
@@ -76,7 +77,10 @@ def replan(
 def _plan(study: Study, told: "Replan", fixed: "FixedStructures | None", *, as_json: bool) -> None:
     from plausible.runs.replan import estimate_case
 
-    sizes = {case.subject: estimate_case(case, replan=told, fixed=fixed) for case in study}
+    odd = list[Problem]()
+    with collecting(odd):
+        sizes = {case.subject: estimate_case(case, replan=told, fixed=fixed) for case in study}
+    warn(*dict.fromkeys(odd))
     if as_json:
         say_json({subject: {"plans": size.n_plans, "beamlets": size.n_beamlets, "nonzeros": size.n_nonzeros,
                             "bytes": size.n_bytes} for subject, size in sizes.items()})  # fmt: skip

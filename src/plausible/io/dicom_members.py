@@ -139,6 +139,17 @@ def open_dicom(
     return _open_contours(one, info=info, classes=classes, on=on, frame=frame), on
 
 
+def written_names(path: Path) -> list[str]:
+    """Names of the structures of a case as its file has them.
+
+    Raises:
+        InvalidInput: E601 or E602, nothing to read, or several.
+        UnfitEnvironment: E901 without the extra `dicom`.
+    """
+    one = _chosen(path)
+    return list((one.segments if isinstance(one, SegmentationFile) else one.rois).values())
+
+
 def names_in(paths: Iterable[Path]) -> list[set[str]]:
     """Names of the structures of each case, by TG-263 where they have one there; cases that cannot be read are skipped.
 
@@ -148,11 +159,9 @@ def names_in(paths: Iterable[Path]) -> list[set[str]]:
     found = []
     for path in paths:
         try:
-            one = _chosen(path)
+            found.append({standard_name(name) or name for name in written_names(path)})
         except InvalidInput:
             continue
-        told = one.segments if isinstance(one, SegmentationFile) else one.rois
-        found.append({standard_name(name) or name for name in told.values()})
     return found
 
 

@@ -13,17 +13,19 @@ from plausible.io import hash_files, write_scalar_map
 from plausible.io.atomic import write_text
 from plausible.io.doses import check_overlap, find_doses, read_dose
 from plausible.io.nifti import describe
+from plausible.io.rows import write_table
 from plausible.report.dose_model import CaseDose
 from plausible.report.model import MapFile
 from plausible.report.schema import to_json
 from plausible.runs.calibration import Calibrations
 from plausible.runs.dose_calibrated import calibrated_case
 from plausible.runs.dose_calibration import DOSE_CALIBRATION_JSON
-from plausible.runs.dose_case import AWARE_MAP, DOSE_MAP, DoseFound, assess_dose
+from plausible.runs.dose_case import AWARE_MAP, COVERAGE_COLUMNS, DOSE_MAP, DoseFound, assess_dose
 from plausible.runs.dose_settings import DoseSettings
 from plausible.runs.layout import CASE_PAGE, DOSE_JSON, made_before, told
 from plausible.runs.walk import OnCase, Walked, walk_cases
 
+COVERAGE = "dose_volume_coverage.csv"
 DEFAULT_SET = "head_and_neck"
 
 
@@ -99,8 +101,8 @@ def dose_study(
 ) -> Walked:
     """Judge the dose of every case that has one; the others are left out.
 
-    Writes OUT/CASE/dose.json and two maps. A case whose file names the same version, inputs (by SHA-256), constraints
-    and settings is kept.
+    Writes OUT/CASE/dose.json, dose_volume_coverage.csv and two maps. A case whose file names the same version, inputs
+    (by SHA-256), constraints and settings is kept.
 
     Args:
         study: cases with members.
@@ -163,6 +165,7 @@ def _judge(
     (folder / DOSE_JSON).unlink(missing_ok=True)
     told_made = made.to_dict()
     listed = [_write_map(folder, one, told_made) for one in found.maps]
+    write_table(folder / COVERAGE, COVERAGE_COLUMNS, found.coverage)
     report = _report(members, raters, dose, found, plan, settings, listed, told_made, odd)
     write_text(folder / DOSE_JSON, to_json(calibrated_case(report, calibrations) if calibrations else report))
     return True
@@ -242,7 +245,7 @@ def _write_map(folder: Path, scalar_map: ScalarMap, made: Mapping[str, Any]) -> 
 
 
 def _maps_there(folder: Path) -> bool:
-    return all(
+    return (folder / COVERAGE).is_file() and all(
         (folder / f"{name}{ending}").is_file() for name in (DOSE_MAP, AWARE_MAP) for ending in (".nii.gz", ".json")
     )
 

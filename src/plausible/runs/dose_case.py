@@ -14,10 +14,12 @@ from plausible.dose import (
     DoseSensitivity,
     MemberDvhs,
     constraint_risk,
+    coverage_map,
     dose_on_grid,
     dose_sensitivity,
     member_dvhs,
     parse_metric,
+    relative_curves,
     risk_row,
     sensitivity_rows,
     spread_rows,
@@ -27,6 +29,8 @@ from plausible.report.dose_model import StructureDose
 from plausible.runs.dose_record import NOTHING, structure_dose
 from plausible.runs.dose_settings import DoseSettings
 
+COVERAGE_COLUMNS = ("structure", "dose_gy", "volume_percent", "probability")
+COVERAGE_GY, COVERAGE_SHARES = 1.0, np.linspace(0.05, 1.0, 20)
 DOSE_MAP, AWARE_MAP = "planned_dose", "dose_aware_uncertainty"
 
 
@@ -39,12 +43,14 @@ class DoseFound:
         maps: the dose at the segmentations' voxels, and the dose-aware uncertainty.
         rows: for scores.csv.
         outside: share of each structure beyond the dose grid, of those that reach there.
+        coverage: lines of the dose-volume coverage maps.
     """
 
     structures: tuple[StructureDose, ...]
     maps: tuple[ScalarMap, ...]
     rows: tuple[Score, ...]
     outside: Mapping[str, float]
+    coverage: tuple[dict[str, object], ...]
 
 
 def assess_dose(
@@ -81,7 +87,23 @@ def assess_dose(
         )
         structures.append(found)
         rows += _rows(members.subject, name, of_members, asked, constraints, settings, sensitivity)
-    return DoseFound(tuple(structures), _maps(on_grid, aware, members.geometry), tuple(rows), _outside(dvhs))
+    maps = _maps(on_grid, aware, members.geometry)
+    return DoseFound(tuple(structures), maps, tuple(rows), _outside(dvhs), tuple(_coverage(dvhs)))
+
+
+def _coverage(dvhs: Mapping[str, MemberDvhs]) -> Iterator[dict[str, object]]:
+    """Share of the members in which at least a share of each structure receives each dose, on a coarse grid."""
+    for name, one in dvhs.items():
+        having = [dvh for dvh in one.dvhs if dvh.total_volume_ml > 0]
+        if not having:
+            continue
+        highest = max((float(dvh.dose_gy[-1]) for dvh in having if len(dvh.dose_gy)), default=0.0)
+        dose_gy = np.arange(0.0, highest + COVERAGE_GY, COVERAGE_GY)
+        found = coverage_map(relative_curves(having, dose_gy), COVERAGE_SHARES)
+        for share, row in zip(COVERAGE_SHARES, found, strict=True):
+            for gy, probability in zip(dose_gy, row, strict=True):
+                volume = round(100 * float(share), 6)
+                yield dict(zip(COVERAGE_COLUMNS, (name, float(gy), volume, float(probability)), strict=True))
 
 
 def asked_metrics(structure: str, constraints: ConstraintSet, settings: DoseSettings) -> dict[str, DoseMetric]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from plausible.aggregate.regions import box_around
 from plausible.core import Dose, InvalidInput, Problem
+from plausible.io import read_scalar_map
 from plausible.io.dicom.source import SourceSeries
 from plausible.io.dicom.write_parametric_map import write_parametric_map
 from plausible.io.dicom.write_rtdose import write_rtdose
@@ -17,6 +19,7 @@ from plausible.runs.dose_tables import read_dose_result
 from plausible.runs.export_case import ResultOfCase
 from plausible.runs.export_contours import contours_of, doubts
 from plausible.runs.export_settings import ExportSettings
+from plausible.runs.replan_doses import PLANS, REPLANNED, REPLANNED_SD
 
 DOSES = (DOSE_MAP,)
 """Maps that are doses. One in Gy need not be: the dose-aware uncertainty is a difference of doses, times a share."""
@@ -99,10 +102,39 @@ def rtdose(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSett
     for one in doses:
         for frame, values in zip(one.frames, one.values, strict=True):
             path = folder / "rtdose" / f"{file_name(one.name, frame)}.dcm"
-            dose = Dose(np.ascontiguousarray(values), one.geometry, judged.dose_kind)
+            box = box_around(values > 0)  # nothing is said of what lies around it
+            dose = Dose(np.ascontiguousarray(values[box]), one.geometry.cut(box), judged.dose_kind)
             write_rtdose(path, dose, source, comment=f"{file_name(one.name, frame)}, 0 where it is not known")
             files.append(path)
     return Written(tuple(files), {})
+
+
+def rtdose_statistics(case: ResultOfCase, source: SourceSeries, folder: Path, _: ExportSettings) -> Written:
+    """Mean and SD of the doses that were planned again on every plausible contour."""
+    files = []
+    for name in REPLANNED:
+        found = next((path for path in _replanned(case, name) if path.is_file()), None)
+        if found is None:
+            raise InvalidInput(
+                Problem(
+                    code="E622",
+                    subject=case.subject,
+                    found=f"no {name}.nii.gz of this case",
+                    expected="doses of at least two members' plans: the mean and the SD of one dose are no statistics",
+                    fix="plausible replan makes them, in the folder of the results or in OUT/replan",
+                )
+            )
+        told = read_scalar_map(found)
+        path = folder / "rtdose" / f"{name}.dcm"
+        dose = Dose(np.ascontiguousarray(told.values[0]), told.geometry)
+        write_rtdose(path, dose, source, comment=told.definition, spread=name == REPLANNED_SD)
+        files.append(path)
+    return Written(tuple(files), {})
+
+
+def _replanned(case: ResultOfCase, name: str) -> tuple[Path, ...]:
+    """Where plausible replan, or dose --replan, leaves a map."""
+    return case.folder / f"{name}.nii.gz", case.folder.parent / PLANS / case.subject / f"{name}.nii.gz"
 
 
 DICOM_TARGETS: Mapping[str, DicomTarget] = {
@@ -112,6 +144,7 @@ DICOM_TARGETS: Mapping[str, DicomTarget] = {
     "seg-labelmap": seg_labelmap,
     "parametric-map": parametric_map,
     "rtdose": rtdose,
+    "rtdose-statistics": rtdose_statistics,
 }
 
 

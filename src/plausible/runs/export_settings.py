@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Holes = Literal["nested", "xor"]
-DICOM = ("rtstruct", "seg", "seg-fractional", "seg-labelmap", "parametric-map", "rtdose")
+DICOM = ("rtstruct", "seg", "seg-fractional", "seg-labelmap", "parametric-map", "rtdose", "rtdose-statistics")
 BIDS, NIFTI = "bids", "nifti"
 TARGETS = (*DICOM, NIFTI, BIDS)
 """What can be asked for."""

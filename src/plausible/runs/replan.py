@@ -2,6 +2,7 @@
 
 ```
 OUT/  replan.json  replan.csv  failures.csv  replan.html  closed_loop.svg  CASE/replan.json  CASE/replan/plan_N.npz
+      CASE/replanned_dose_mean.nii.gz, replanned_dose_sd.nii.gz: of the members' plans, on the dose grid
 ```
 A case whose file names the same version, inputs and settings is kept; within a case, so is every finished plan.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from plausible.core import Case, Geometry, InvalidInput, Problem, Study, provenance
+from plausible.core import Case, Geometry, InvalidInput, Problem, Study, provenance, standard_name
 from plausible.dose.plan import (
     HEAD_AND_NECK,
     BeamSettings,
@@ -33,6 +34,7 @@ from plausible.report.replan import LOOP_COLUMNS, LoopLine, LoopReport, loop_cha
 from plausible.runs.layout import FAILURES, made_before, make_folder
 from plausible.runs.replan_case import OnPlan, loop_case
 from plausible.runs.replan_contours import body_of, contourings_of
+from plausible.runs.replan_doses import PLANS, write_statistics
 from plausible.runs.replan_fixed import BODY_MASK, FixedStructures
 from plausible.runs.replan_patient import Patient, Size, size_of
 from plausible.runs.replan_record import loop_record, matrices_of, plain
@@ -40,7 +42,7 @@ from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
 from plausible.runs.walk import OnCase, attempted
 
 CASE = RESULT = "replan.json"
-TABLE, PAGE, CHART, PLANS = "replan.csv", "replan.html", "closed_loop.svg", "replan"
+TABLE, PAGE, CHART = "replan.csv", "replan.html", "closed_loop.svg"
 CAVEATS = (
     "Research plans of fluence only: no sequencing, no set-up error, beams at fixed angles; not for treatment.",
     "Each plan is normalised on its own target, which takes part of the effect on that target's coverage away.",
@@ -154,6 +156,7 @@ def replan_case(
         "reference": reference,
         "left_out": left_out,
         "normalise": told.search.normalise,
+        "maps": list(write_statistics(folder, found.doses)),
         "caveats": list(CAVEATS),
         **loop_record(found, patient),
         "provenance": made.to_dict(),
@@ -175,8 +178,15 @@ def estimate_case(case: Case, *, replan: Replan | None = None, fixed: FixedStruc
 
 
 def _patient(case: Case, told: Replan, fixed: FixedStructures | None) -> tuple[Patient, str, list[str]]:
-    masks, grid = fixed.read(case.subject) if fixed else ({}, None)
     image = case.image()
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        return _lacking(names, case.classes.structures, told.goals)
+
+    masks, grid = dict[str, np.ndarray](), None
+    if fixed:
+        on = image.geometry if image else None
+        masks, grid = fixed.read(case.subject, on=on, frame=case.frame(), wanted=wanted)
     if image is not None and grid is not None:
         image.geometry.check_matches(grid, this="the image", that="the fixed structures", subject=case.subject)
     geometry = image.geometry if image is not None else grid
@@ -191,6 +201,13 @@ def _patient(case: Case, told: Replan, fixed: FixedStructures | None) -> tuple[P
         whole = list(drawn.contourings)  # the reference has none: what plans says so
     left_out = [each.id for each in drawn.contourings if each not in whole]
     return Patient(case.subject, tuple(whole), body, values, geometry), drawn.reference, left_out
+
+
+def _lacking(names: Sequence[str], known: Sequence[str], goals: Sequence[PlanGoal]) -> list[str]:
+    """Structures with a goal that the members do not have, by their names of TG-263."""
+    has = {standard_name(name) or name for name in known}
+    asked = {goal.structure for goal in fit_names(goals, names)}
+    return [name for name in names if name in asked and (standard_name(name) or name) not in has]
 
 
 def _outline(values: np.ndarray | None, geometry: Geometry | None, subject: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array
 
-from plausible.core import Geometry, InvalidInput, Problem, content_key, sha256_of
+from plausible.core import Geometry, InvalidInput, Problem, ScalarMap, content_key, sha256_of
 from plausible.dose.plan import (
     Asked,
     BeamSettings,
@@ -30,6 +30,7 @@ from plausible.dose.plan import (
     read_plan,
 )
 from plausible.io.atomic import replacing
+from plausible.runs.replan_doses import dose_statistics
 from plausible.runs.replan_patient import Patient, compute_influence, targets_mm
 from plausible.runs.replan_settings import ReplanSettings
 
@@ -40,7 +41,7 @@ OnPlan = Callable[[str, int, int, str], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looped:
-    """The loop of one case, finished."""
+    """The loop of one case, finished; with mean and SD of the doses, where there are several."""
 
     matrices: tuple[PlanMatrix, ...]
     plans: tuple[FinishedPlan, ...]
@@ -49,6 +50,7 @@ class Looped:
     engine: str
     n_beamlets: int
     n_nonzeros: int
+    doses: tuple[ScalarMap, ...] = ()
 
 
 def loop_case(
@@ -106,7 +108,8 @@ def loop_case(
     found = matrices(asked, [each.id for each in patient.contourings], read)
     (folder / INFLUENCE).unlink(missing_ok=True)  # of no use any more, and the largest file by far
     n_nonzeros = int(influence.matrix.nnz)
-    return Looped(found, tuple(plans), tuple(took), seconds, influence.engine, influence.n_beamlets, n_nonzeros)
+    doses = dose_statistics(influence, plans[1:])
+    return Looped(found, tuple(plans), tuple(took), seconds, influence.engine, influence.n_beamlets, n_nonzeros, doses)
 
 
 def _plan(

@@ -99,6 +99,13 @@ def test_missing_geometry_is_refused(tmp_path: Path, keyword: str) -> None:
     assert f"{keyword} missing" in refused("E607", tmp_path, ds)
 
 
+def test_directions_that_are_not_at_right_angles_are_refused(tmp_path: Path) -> None:
+    for n, cosines in enumerate([(1, 0, 0, 0, 0.9, 0), (1, 0, 0, 0.1, 0.995, 0), (2, 0, 0, 0, 1, 0)]):
+        ds = writer.rtdose()
+        ds.ImageOrientationPatient = list(cosines)
+        assert "right angles" in refused("E607", tmp_path / str(n), ds)
+
+
 @pytest.mark.parametrize("value", [None, 0])
 def test_a_scaling_that_is_missing_or_0_is_refused(tmp_path: Path, value: int | None) -> None:
     ds = writer.rtdose()

@@ -204,3 +204,13 @@ def test_areas_of_loops() -> None:
 def test_another_object_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="E601"):
         read_rtstruct(writer.save(tmp_path, writer.rtdose())[0])
+
+
+def test_structures_of_a_second_image_are_left_out_and_said(tmp_path: Path) -> None:
+    ds = writer.rtstruct([(1, "Organ", writer.cylinder()), (2, "On_MR", writer.cylinder(3.0))])
+    second_image = f"{writer.ROOT}.99"
+    ds.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = second_image
+    found = read_rtstruct(writer.save(tmp_path, ds)[0])
+    assert [one.name for one in found.contours] == ["Organ"]
+    assert [(one.name, second_image in one.reason) for one in found.skipped] == [("On_MR", True)]
+    assert [(one.code, one.severity) for one in found.problems] == [("E610", "warning")]

@@ -8,6 +8,7 @@ import numpy as np
 
 from plausible.core import InvalidInput, Problem
 from plausible.io.dicom.datasets import caution, numbers, refusal, text
+from plausible.io.dicom.planes import orthonormal
 
 SAME_MM = 0.01
 
@@ -53,7 +54,7 @@ def frames_of(path: Path, header: Any) -> Frames:
     origin = numbers(header, "ImagePositionPatient", 3)
     cosines = numbers(header, "ImageOrientationPatient", 6)
     spacing = numbers(header, "PixelSpacing", 2)
-    if origin is None or cosines is None or spacing is None or min(spacing) <= 0:
+    if origin is None or cosines is None or spacing is None or min(spacing) <= 0 or not orthonormal(cosines):
         raise _no_geometry(path, header)
     n_frames = int(header.get("NumberOfFrames") or 1)
     thickness = _thickness(path, header) if n_frames == 1 else 0.0
@@ -117,7 +118,7 @@ def _no_geometry(path: Path, header: Any) -> InvalidInput:
         "E607",
         path=path,
         found="; ".join(f"{keyword} {text(header, keyword) or 'missing'}" for keyword in keywords),
-        expected="all three",
+        expected="all three; a row and a column of length 1 at right angles; spacing above 0",
         fix="export the dose again from the planning system",
     )
 

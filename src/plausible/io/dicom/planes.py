@@ -125,7 +125,7 @@ def _plane(
     origin = numbers(position, "ImagePositionPatient", 3)
     cosines = numbers(orientation, "ImageOrientationPatient", 6)
     spacing = numbers(measures, "PixelSpacing", 2)
-    if origin is None or cosines is None or spacing is None or min(spacing) <= 0 or not _orthonormal(cosines):
+    if origin is None or cosines is None or spacing is None or min(spacing) <= 0 or not orthonormal(cosines):
         raise _no_geometry(path, frame, position, orientation, measures)
     slope, intercept = _rescale(path, IMAGES.get(text(header, "SOPClassUID"), ""), rescale)
     return Plane(
@@ -142,7 +142,8 @@ def _plane(
     )
 
 
-def _orthonormal(cosines: np.ndarray) -> bool:
+def orthonormal(cosines: np.ndarray) -> bool:
+    """Whether direction cosines are of length one and at right angles, up to the rounding of headers."""
     row, column = cosines[:3], cosines[3:]
     products = float(row @ row) - 1, float(column @ column) - 1, float(row @ column)
     return max(map(abs, products)) < 1e-3

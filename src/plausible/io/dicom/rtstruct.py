@@ -115,8 +115,13 @@ def _structure_set(path: Path, header: Any) -> StructureSet:
         for one in items(header, "RTROIObservationsSequence")
     }
     called, problems = unique_names(names, path=path)
+    elsewhere = _elsewhere(header)
     contours, skipped, drawn_on = [], [], {}
     for number, name in called.items():
+        if number in elsewhere:
+            skipped.append(SkippedRoi(number, name, f"in frame of reference {elsewhere[number]}"))
+            problems.append(_other_frame(path, name, elsewhere[number]))
+            continue
         found = _Found.of(drawn.get(number))
         if found.loops:
             colour = _colour(drawn[number])
@@ -140,6 +145,27 @@ def _structure_set(path: Path, header: Any) -> StructureSet:
         patient=patient_of(header),
         problems=tuple(problems),
         file=file_label(path),
+    )
+
+
+def _elsewhere(header: Any) -> dict[int, str]:
+    """ROIs that name another frame of reference than the structure set: on a second image, say."""
+    own = frame_of_reference(header)
+    named = {
+        int(roi.ROINumber): text(roi, "ReferencedFrameOfReferenceUID")
+        for roi in items(header, "StructureSetROISequence")
+    }
+    together = len(set(named.values())) < 2  # then they are where the structure set is, whatever they call it
+    return {} if together else {number: uid for number, uid in named.items() if uid and own and uid != own}
+
+
+def _other_frame(path: Path, name: str, uid: str) -> Problem:
+    return caution(
+        "E610",
+        path=path,
+        found=f"{name} lies in frame of reference {uid}, unlike the structure set; left out",
+        expected="structures in the frame of reference of the structure set",
+        fix="export the structures of each image in a structure set of their own",
     )
 
 

@@ -219,6 +219,6 @@ def _gap(stack: Stack, n: int, count: int) -> str:
 def _mend_gap(missing: Sequence[tuple[int, int]]) -> str:
     again = "copy or export the whole series again"
     if all(count == 1 for _, count in missing):
-        return f"{again}, or interpolate the missing slice with --accept missing_slices "
-        "(in Python fill_missing=True; it is reported)"
+        how = "--accept missing_slices (in Python fill_missing=True; it is reported)"
+        return f"{again}, or interpolate the missing slice with {how}"
     return f"{again}; more than one slice in a row is not interpolated"

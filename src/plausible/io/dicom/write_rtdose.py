@@ -19,7 +19,9 @@ SERIES_NUMBER = 9020
 
 
 @discreet()
-def write_rtdose(path: Path, dose: Dose, source: SourceSeries, *, comment: str, plan_uid: str = "") -> None:
+def write_rtdose(
+    path: Path, dose: Dose, source: SourceSeries, *, comment: str, plan_uid: str = "", spread: bool = False
+) -> None:
     """Write a dose in the source's patient, study and frame of reference.
 
     Args:
@@ -29,6 +31,7 @@ def write_rtdose(path: Path, dose: Dose, source: SourceSeries, *, comment: str, 
         comment: what the dose is, e.g. "mean over 20 members".
         plan_uid: SOP instance of the plan. The standard wants one; without it the object has no reference, which
             checkers report and planning systems may refuse.
+        spread: it is a standard deviation of doses. Its DoseType is then ERROR, the only one that no program sums up.
 
     Raises:
         InvalidInput: E622, values below 0 or not finite.
@@ -36,7 +39,7 @@ def write_rtdose(path: Path, dose: Dose, source: SourceSeries, *, comment: str, 
     """
     _check(dose)
     made = new_object(source, sop_class_uid=SOP_CLASS, modality="RTDOSE", description=comment, number=SERIES_NUMBER)
-    made.DoseUnits, made.DoseType = "GY", dose.kind.upper()
+    made.DoseUnits, made.DoseType = "GY", "ERROR" if spread else dose.kind.upper()
     made.DoseComment, made.DoseSummationType = plain(f"RESEARCH USE ONLY {comment}", LONG), "PLAN"
     if plan_uid:
         made.ReferencedRTPlanSequence = sequence(
