@@ -179,20 +179,17 @@ def test_targets_may_be_fixed_structures_and_then_do_not_move(folder):
 
 def test_targets_may_be_fixed_structures_of_a_structure_set(tmp_path):
     """What the members lack and somebody has a goal for is read of a patient's folder, and the outline."""
-    images = write_case(
-        tmp_path,
-        rtstruct(
-            [(1, "Organ", loops(3.0)), (2, "PTV60", loops(4.0)), (3, "BODY", loops(6.0)), (4, "Ring", loops(5.0))]
-        ),
-    )
+    drawn = {"Organ": 3.0, "PTV_60": 4.0, "BODY": 6.0, "Ring": 5.0}
+    rois = [(n, name, loops(radius)) for n, (name, radius) in enumerate(drawn.items(), start=1)]
+    images = write_case(tmp_path, rtstruct(rois))
     series = read_series(images / CASE)
     fixed = checked(images)
     masks, grid = fixed.read(
         CASE, on=series.geometry, frame=series.frame, wanted=lambda names: _lacking(names, ["Organ"], GOALS)
     )
     assert grid is series.geometry
-    assert set(masks) == {"PTV60", "body"}
-    assert masks["PTV60"].sum() < masks["body"].sum()
+    assert set(masks) == {"PTV_60", "body"}
+    assert masks["PTV_60"].sum() < masks["body"].sum()
     assert list(fixed.files_of(CASE)) == ["fixed structures"]
     with pytest.raises(InvalidInput, match="E627"):
         fixed.read(CASE)
