@@ -6,8 +6,8 @@ Nodules with four readers are taken from the development list, split into folds 
 anonymous and change from nodule to nodule, so "rater 1" means nothing; ordered by the area they drew, they are four
 styles, from tight to wide. Three ensembles of eight networks each are trained on every fold:
 
-- `seeds`: eight seeds, majority labels;
-- `styles`: four styles x two seeds, a crossed design;
+- `seeds`: eight seeds, majority labels; `two seeds` are the first two of them, a control without further training;
+- `styles`: four styles x two seeds, a crossed design: these are the same two seeds;
 - `random`: eight seeds, each with the labels of a reader drawn at random for every nodule.
 
 All have the same network and number of steps. They are judged on the left-out fold against the four readers: squared
@@ -48,6 +48,9 @@ from plausible.train import Split, TrainingSettings, train_ensemble
 STYLES = ("tightest", "tight", "wide", "widest")
 N_MEMBERS = 8
 ARMS = ("seeds", "styles", "random")
+CONTROL = "two seeds"
+"""The seeds that the crossed design has: what the styles add to them, and what too few seeds take away."""
+COLUMNS = ("seeds", CONTROL, "styles", "random")
 NETWORK = TrainingSettings(width=16, levels=3, patch=(48, 48, 1), batch=8, rotation_deg=20.0, flip_axes=(0, 1))
 SLICE_MM = 5.0
 """Thickness that the slices are given: so much coarser than the pixels that no kernel looks along it."""
@@ -72,7 +75,8 @@ def main() -> None:
             train(asked.out / "data", folder, arm, split, asked)
             rows += scores(asked.out / "data", folder, arm, held_out, nodules)
     write_json(asked.out / "scores.json", rows)
-    print(table(rows, seed=asked.seed))
+    print(table(rows, COLUMNS, seed=asked.seed))
+    print(table(rows, (CONTROL, "styles"), seed=asked.seed))
     found = shares([row for row in rows if row["arm"] == "styles"])
     print("variance of the area between members: " + ", ".join(f"{name} {share:.0%}" for name, share in found.items()))
 
@@ -139,9 +143,11 @@ def train(data: Path, folder: Path, arm: str, split: Split, asked: argparse.Name
 def scores(data: Path, folder: Path, arm: str, held_out: set[str], nodules: dict[str, str]) -> list[dict[str, Any]]:
     """Scores of every nodule of the left-out fold."""
     kept = folder / "scores.json"
+    groups = {arm: slice(None), **({CONTROL: slice(0, 2)} if arm == "seeds" else {})}
     if kept.exists():
         found: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8"))
-        return found
+        if {row["arm"] for row in found} == set(groups):
+            return found
     model, study = load_model(folder), read_dataset(data)
     rows = []
     for name in sorted(held_out):
@@ -149,7 +155,9 @@ def scores(data: Path, folder: Path, arm: str, held_out: set[str], nodules: dict
         assert image is not None
         members = [m.probabilities for m in predict_members(model, image, subject=name)]
         readers = [np.asarray(nib.load(data / f"labelsTr_{s}" / f"{name}.nii.gz").dataobj) for s in STYLES]
-        rows.append({"arm": arm, "nodule": name, "patient": nodules[name], **judged(members, readers, image.geometry)})
+        for group, which in groups.items():
+            told = judged(members[which], readers, image.geometry)
+            rows.append({"arm": group, "nodule": name, "patient": nodules[name], **told})
     write_json(kept, rows)
     return rows
 
@@ -197,21 +205,22 @@ def _pairs(masks: Sequence[np.ndarray], kind: str, geometry: Geometry, classes: 
     return whole[PairwiseOverlap]
 
 
-def table(rows: Sequence[dict[str, Any]], *, seed: int) -> str:
-    """Means over nodules, with intervals over patients, and the differences to the plain ensemble."""
+def table(rows: Sequence[dict[str, Any]], arms: Sequence[str], *, seed: int) -> str:
+    """Means over nodules, with intervals over patients, and the differences to the first arm."""
     names = [name for name in rows[0] if name not in ("arm", "nodule", "patient", "area_px")]
-    by_arm = {arm: {row["nodule"]: row for row in rows if row["arm"] == arm} for arm in ARMS}
-    order = sorted(by_arm["seeds"])
-    patients = [by_arm["seeds"][name]["patient"] for name in order]
-    lines = [f"| measure (n = {len(order)} nodules of {len(set(patients))} patients) | " + " | ".join(ARMS) + " |",
-             "|" + "---|" * (len(ARMS) + 1)]  # fmt: skip
+    by_arm = {arm: {row["nodule"]: row for row in rows if row["arm"] == arm} for arm in arms}
+    first = arms[0]
+    order = sorted(by_arm[first])
+    patients = [by_arm[first][name]["patient"] for name in order]
+    lines = [f"| measure (n = {len(order)} nodules of {len(set(patients))} patients) | " + " | ".join(arms) + " |",
+             "|" + "---|" * (len(arms) + 1)]  # fmt: skip
     for name in names:
         cells = []
-        for arm in ARMS:
+        for arm in arms:
             values = np.array([by_arm[arm][nodule][name] for nodule in order], dtype=float)
             cell = f"{np.nanmean(values):.4f}"
-            if arm != "seeds":
-                apart = values - np.array([by_arm["seeds"][nodule][name] for nodule in order], dtype=float)
+            if arm != first:
+                apart = values - np.array([by_arm[first][nodule][name] for nodule in order], dtype=float)
                 found = bootstrap_mean(apart, seed=seed, clusters=patients)
                 cell += f" ({found.value:+.4f}; {found.low:+.4f} to {found.high:+.4f})"
             cells.append(cell)

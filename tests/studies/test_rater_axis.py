@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rater_axis import ARMS, STYLES, calibration_error, judged, shares, table
+from rater_axis import COLUMNS, STYLES, calibration_error, judged, shares, table
 
 from plausible.core import Geometry
 
@@ -42,11 +42,12 @@ def test_the_area_varies_by_what_the_members_differ_in(constant):
 def test_the_table_has_every_arm_and_no_areas():
     readers = [disc(n) for n in range(1, 1 + len(STYLES))]
     rows = []
-    for arm, p in zip(ARMS, (0.6, 0.7, 0.8), strict=True):
+    for arm, p in zip(COLUMNS, (0.6, 0.65, 0.7, 0.8), strict=True):
         for n in range(3):
             told = judged([soft(p), soft(p - 0.3)], readers, GRID)
             rows.append({"arm": arm, "nodule": f"n{n}", "patient": f"p{n}", **told})
-    text = table(rows, seed=0)
+    text = table(rows, COLUMNS, seed=0)
     assert "| ECE | " in text
     assert "area" not in text
-    assert text.splitlines()[0].endswith("seeds | styles | random |")
+    assert text.splitlines()[0].endswith("| seeds | two seeds | styles | random |")
+    assert table(rows, COLUMNS[1:3], seed=0).splitlines()[0].endswith("| two seeds | styles |")
