@@ -442,7 +442,7 @@ def test_hard_members_give_masks_of_any_half_and_all(patient, hard, tmp_path) ->
     voxel_ml = patient.geometry.voxel_volume_ml
     for suffix, radius in (("any", 9.5), ("half", 8.0), ("all", 6.5)):
         counted_ml = (distance_mm(patient.geometry, (14, 20, 11)) < radius).sum() * voxel_ml
-        assert record[f"zOrgan_{suffix}"]["volume_ml"] == pytest.approx(counted_ml, rel=0.028)
+        assert record[f"zOrgan_{suffix}"]["volume_ml"] == pytest.approx(counted_ml, rel=2e-3)
     assert record["Organ"]["volume_ml"] == record["zOrgan_half"]["volume_ml"]
     made = pydicom.dcmread(tmp_path / CASE / "rtstruct.dcm")
     assert "marked by all members of 3" in made.StructureSetROISequence[3].ROIDescription

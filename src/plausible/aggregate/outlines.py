@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from plausible.aggregate.tracing import (
+    CORNERS_PX,
     OUTSIDE,
     PROBABILITY_FLOOR,
     TOLERANCE_PX,
@@ -56,7 +57,8 @@ def probability_outlines(
 ) -> tuple[Outlines, ...]:
     """Outlines of each level of a mean probability, or of a share of votes if members are hard."""
     slices = [probability_contours(plane, levels, hard=hard, parts=PARTS) for plane in _planes(probability)]
-    return tuple(_gathered([lines[n] for lines in slices], geometry) for n in range(len(levels)))
+    missing = CORNERS_PX if hard else 0.0
+    return tuple(_gathered([lines[n] for lines in slices], geometry, missing) for n in range(len(levels)))
 
 
 def class_outlines(probabilities: Float[np.ndarray, "c i j k"], geometry: Geometry, *, channel: int) -> Outlines:
@@ -73,20 +75,20 @@ def class_outlines(probabilities: Float[np.ndarray, "c i j k"], geometry: Geomet
 
 
 def mask_outlines(mask: Bool[np.ndarray, "i j k"], geometry: Geometry) -> Outlines:
-    """Outlines of a mask, halfway between the centres of voxels inside and outside."""
-    return _gathered([mask_contours(plane) for plane in _planes(mask)], geometry)
+    """Outlines of a mask with the area of its voxels, about halfway between the centres inside and outside."""
+    return _gathered([mask_contours(plane) for plane in _planes(mask)], geometry, CORNERS_PX)
 
 
 def _planes(values: np.ndarray) -> Iterator[np.ndarray]:
     return (np.ascontiguousarray(values[..., k]) for k in range(values.shape[-1]))
 
 
-def _gathered(slices: Sequence[Sequence[np.ndarray]], geometry: Geometry) -> Outlines:
+def _gathered(slices: Sequence[Sequence[np.ndarray]], geometry: Geometry, missing_px: float = 0.0) -> Outlines:
     """Simplify the lines of every slice (x is j, y is i, from the voxel's corner) and place them in the world."""
     loops, n_holes, n_lost, areas = list[Loop](), 0, 0, np.zeros(len(slices))
     for k, lines in enumerate(slices):
         for line in lines:
-            points = simplify_keeping_area(line, tolerance=TOLERANCE_PX)
+            points = simplify_keeping_area(line, tolerance=TOLERANCE_PX, missing_px=missing_px)
             if not len(points):
                 n_lost += 1
                 continue
