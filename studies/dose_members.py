@@ -2,14 +2,14 @@
 
     python studies/dose_members.py --data openkbp_hn --out OUT [--seed 0]
 
-OUT is the folder of `openkbp_dose.py` after its steps `train` and `predict`. For every held-out patient, organ and subset
-of the members: the clinical metric of the mean probability's segmentation, and those of the members, under the
+OUT is the folder of `openkbp_dose.py` after its steps `train` and `predict`. For every held-out patient, organ and
+subset of the members: the clinical metric of the mean probability's segmentation, and those of the members, under the
 patient's dose, against the metric of the clinical contour. Two questions:
 
 - **Number.** Absolute error of the ensemble's metric, and CRPS of the members' metrics, mean over all subsets of M
   members, for each M, with the change from one member to all (paired interval over patients).
-- **Diversity at equal M.** In each patient and organ, over all pairs of members: Spearman correlation of the pair's Dice
-  with its error and with its CRPS. Above 0, pairs that agree less are better. Mean over organs, then patients, with its
+- **Diversity at equal M.** In each patient and organ, over all pairs of members: Spearman correlation of the pair's
+  Dice with its error and with its CRPS. Above 0, pairs that agree less are better. Mean over organs, then patients, with its
   interval.
 
 A patient that was read is kept. Held-out patients chose nothing.
