@@ -11,12 +11,14 @@ import pytest
 from pydicom.dataset import Dataset
 
 from plausible.contours import rasterise
-from plausible.core import Classes, Geometry, InvalidInput, MemberInfo, Members, Study
+from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, MemberInfo, Members, Study
 from plausible.core.problems import ProblemWarning, collecting
-from plausible.io import hash_file, read_study
-from plausible.io.dicom import read_rtstruct, read_series
+from plausible.io import find_images, hash_file, read_image, read_study
+from plausible.io.dicom import datasets, read_rtstruct, read_series
+from plausible.io.dicom import folder as folder_module
+from plausible.io.dicom import series as planes_of_series
 from plausible.io.dicom_files import dicom_files, is_dicom_case
-from plausible.io.dicom_members import open_dicom
+from plausible.io.dicom_members import drawn_names, open_dicom
 from plausible.io.doses import find_doses, read_dose
 from tests.io.dicom import writer
 from tests.io.dicom.test_seg import masks, written
@@ -167,7 +169,9 @@ def test_other_voxels_are_refused_with_both_grids(tmp_path: Path) -> None:
 
 def test_contours_need_an_image(tmp_path: Path) -> None:
     members = write_members(tmp_path, structures(), structures(5.0))
-    refused("E627", read_study(members).case(CASE).members)
+    refused("E627", lambda: read_study(members))
+    path = members / "rater_0" / f"{CASE}.dcm"
+    refused("E627", lambda: open_dicom(path, info=MemberInfo(id="a"), classes=ORGANS, on=None))
 
 
 def test_contours_on_a_converted_image_keep_their_places(tmp_path: Path) -> None:
@@ -240,6 +244,125 @@ def test_a_structure_that_is_not_there_is_named_with_what_is(tmp_path: Path) -> 
     error = refused("E612", read_study(members, images=images, classes=told).case(CASE).members)
     assert "Larynx" in str(error)
     assert "lt parotid" in str(error)
+
+
+@pytest.mark.parametrize(("wanted", "radius"), [("PTV_70", 4.0), ("PTV 70", 2.0)])
+def test_structures_that_are_alike_are_told_apart_by_what_is_written(
+    tmp_path: Path, wanted: str, radius: float
+) -> None:
+    ds = writer.rtstruct([(1, "PTV 70", loops(2.0)), (2, "PTV_70", loops(4.0))])
+    path = writer.save(tmp_path, ds)[0]
+    grid = read_series(write_case(tmp_path) / CASE).geometry
+    classes = Classes.overlapping_of({wanted: [1]})
+    with pytest.warns(ProblemWarning, match="E613"):
+        source, _ = open_dicom(path, info=MemberInfo(id="a"), classes=classes, on=grid)
+    ml = source.read(0, grid.shape[2], axis=2).sum() * grid.voxel_volume_ml
+    assert ml == pytest.approx(np.pi * radius**2 * 6 * writer.STEP / 1000, rel=0.15)
+
+
+def test_a_structure_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = writer.save(tmp_path, writer.rtstruct([(1, "Heart", loops(2.0)), (2, "Heart", loops(4.0))]))[0]
+    grid = read_series(write_case(tmp_path) / CASE).geometry
+    for name in ("Heart", "heart"):
+        classes = Classes.overlapping_of({name: [1]})
+        refused("E613", lambda classes=classes: open_dicom(path, info=MemberInfo(id="a"), classes=classes, on=grid))
+    assert drawn_names(path) == []
+
+
+def test_points_and_templates_are_no_structures(tmp_path: Path) -> None:
+    """Planning systems write an isocentre and empty ROIs into every structure set."""
+    point = writer.loop(np.array([[X, Y, writer.ORIGIN[2]]]), kind="POINT")
+    rois = [(1, "Organ", loops(4.0)), (2, "Iso", [point]), (3, "Template", []), (4, "", loops(2.0))]
+    images = write_case(tmp_path)
+    members = write_members(tmp_path, writer.rtstruct(rois), writer.rtstruct(rois))
+    study = read_study(members, images=images)
+    assert study.classes.names == ("Organ",)
+    assert len(quietly(study)) == 2
+
+
+def test_a_converted_image_goes_before_the_dicom_it_was_made_from(tmp_path: Path) -> None:
+    images = write_case(tmp_path)
+    grid = read_series(images / CASE).geometry
+    path = save_nifti(images / f"{CASE}_0000.nii.gz", np.zeros(grid.shape, np.float32), grid)
+    (images / "RTSTRUCT.dcm").write_bytes(writer.save(tmp_path / "x", structures())[0].read_bytes())
+    assert find_images(images, known=[CASE]) == {CASE: [path]}
+
+
+def test_numbered_patients_are_no_channels(tmp_path: Path) -> None:
+    for name in ("HN_0001", "HN_0002", "MR_0000", "MR_0001"):
+        writer.save(tmp_path / name, writer.series())
+    found = find_images(tmp_path)
+    assert found == {
+        "HN_0001": [tmp_path / "HN_0001"],
+        "HN_0002": [tmp_path / "HN_0002"],
+        "MR": [tmp_path / "MR_0000", tmp_path / "MR_0001"],
+    }
+    read_image(found["HN_0002"], channels=["CT"], subject="HN_0002")
+
+
+def test_a_folder_with_planes_in_it_is_one_patient_for_everything(tmp_path: Path) -> None:
+    folder = tmp_path / CASE
+    writer.save(folder, *writer.series(), structures(), writer.rtdose(), writer.rtplan(), stem="x")
+    members = write_members(tmp_path, structures(), structures(5.0))
+    study = read_study(members, images=folder, references=folder)
+    assert [case.subject for case in study] == [CASE]
+    case = study.case(CASE)
+    assert case.image() is not None
+    assert case.raters() is not None
+    assert find_doses(folder) == {CASE: folder}
+
+
+def test_linked_folders_are_followed(tmp_path: Path) -> None:
+    writer.save(tmp_path / "archive", writer.series())
+    (tmp_path / "dicom" / CASE).mkdir(parents=True)
+    (tmp_path / "dicom" / CASE / "CT").symlink_to(tmp_path / "archive", target_is_directory=True)
+    (tmp_path / "archive" / "again").symlink_to(tmp_path / "archive", target_is_directory=True)
+    assert len(dicom_files(tmp_path / "dicom" / CASE)) == writer.SLICES
+    assert find_images(tmp_path / "dicom") == {CASE: [tmp_path / "dicom" / CASE]}
+
+
+def test_a_file_called_after_a_person_becomes_no_case(tmp_path: Path) -> None:
+    images = write_case(tmp_path)
+    members = write_members(tmp_path, structures(), structures(5.0))
+    (members / "rater_0" / f"RS.{writer.SECRET}.dcm").write_bytes((members / "rater_0" / f"{CASE}.dcm").read_bytes())
+    study = read_study(members, images=images)
+    assert [case.subject for case in study] == [CASE]
+    assert [p.code for p in study.problems] == ["E107"]
+    assert writer.SECRET not in str(study.problems)
+
+
+@pytest.mark.parametrize("kind", ["patient", "frame"])
+def test_structure_sets_must_belong_together_where_no_image_says_whose_they_are(tmp_path: Path, kind: str) -> None:
+    series = read_series(write_case(tmp_path) / CASE)
+    save_nifti(tmp_path / "images" / f"{CASE}_0000.nii.gz", series.values, series.geometry)
+    other = other_patient(structures(5.0)) if kind == "patient" else other_frame(structures(5.0))
+    case = read_study(write_members(tmp_path, structures(), other), images=tmp_path / "images").case(CASE)
+    refused("E611" if kind == "patient" else "E610", case.members)
+
+
+def test_what_names_neither_frame_nor_patient_is_warned_of() -> None:
+    known, unknown = FrameOfReference("1.2", "a"), FrameOfReference("", "")
+    assert [p.code for p in unknown.check_holds(unknown, what="dose")] == ["E610"]
+    assert [p.code for p in known.check_holds(FrameOfReference("1.2", ""), what="dose")] == ["E611"]
+    with pytest.raises(InvalidInput, match="E610"):
+        known.check_holds(FrameOfReference("", "a"), what="dose")
+
+
+def test_headers_are_read_once_for_all_that_asks_for_them(tmp_path: Path, monkeypatch) -> None:
+    images = write_case(tmp_path, structures(), writer.rtdose())
+    members = write_members(tmp_path, *map(structures, (3.0, 3.5, 4.0, 4.5)))
+    read = []
+    real = datasets.read_header
+    for module in (folder_module, planes_of_series):
+        monkeypatch.setattr(module, "read_header", lambda path, **told: read.append(path) or real(path, **told))
+    case = read_study(members, images=images, references=images).case(CASE)
+    quietly(read_study(members, images=images, references=images))
+    case.image()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProblemWarning)
+        case.raters()
+    slices = [path for path in read if path.parent.name == "CT"]
+    assert len(slices) <= 5 * writer.SLICES  # sorted; sorted and read for the grid; and for the pixels
 
 
 def test_two_structure_sets_in_one_folder_are_not_chosen_between(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from plausible.io.dicom_files import dicom_files
 from plausible.runs.dose_tables import read_dose_result
 from tests.cli.program import run, told
 from tests.io.dicom import writer
-from tests.io.test_dicom_study import CASE, other_frame, structures, write_case, write_members
+from tests.io.folders import save_nifti
+from tests.io.test_dicom_study import CASE, other_frame, other_patient, structures, write_case, write_members
 
 RADII = (3.5, 4.0, 5.0)
 
@@ -109,6 +110,55 @@ def test_a_dose_in_another_frame_of_reference_is_refused(tmp_path) -> None:
     found = read_dose_result(tmp_path / "out" / CASE)
     assert found is not None
     assert any("do not belong together" in one for one in found.warnings)
+
+
+def test_what_was_accepted_is_said_and_is_part_of_what_was_done(tmp_path) -> None:
+    write_patient(tmp_path, other_frame(writer.rtdose()))
+    out = tmp_path / "out"
+    run("assess", *line(tmp_path, out, "--accept", "other_frame"))
+    found = read_dose_result(out / CASE)
+    assert found is not None
+    assert any("frame of reference" in one for one in found.warnings)
+    run("assess", *line(tmp_path, out), code=3)  # without it, what was done before does not count
+    assert "E610" in (out / "failures.csv").read_text(encoding="utf-8-sig")
+
+
+def test_a_resampled_series_is_said_on_the_page(tmp_path) -> None:
+    slices = writer.series()
+    del slices[5]
+    write_case(tmp_path, slices=slices)
+    write_members(tmp_path, *map(structures, RADII))
+    told = ("-i", tmp_path / "members", "--images", tmp_path / "dicom", "-o", tmp_path / "out", "-q")
+    run("assess", *told, "--accept", "missing_slices")
+    assert "interpolated linearly" in (tmp_path / "out" / CASE / "case.json").read_text()
+    assert "interpolated linearly" in (tmp_path / "out" / CASE / "case.html").read_text()
+
+
+@pytest.mark.parametrize("kind", ["patient", "frame"])
+def test_a_dose_must_belong_to_the_structures_too(tmp_path, kind) -> None:
+    """Where the image is NIfTI and says nothing."""
+    dose = other_patient(writer.rtdose()) if kind == "patient" else other_frame(writer.rtdose())
+    write_patient(tmp_path, dose)
+    series = read_series(tmp_path / "dicom" / CASE / "CT")
+    save_nifti(tmp_path / "images" / f"{CASE}_0000.nii.gz", series.values, series.geometry)
+    told = ("--images", tmp_path / "images", "--dose", tmp_path / "dicom", "-o", tmp_path / "out", "-q")
+    run("dose", "-i", tmp_path / "members", *told, code=4)
+    code = "E611" if kind == "patient" else "E610"
+    assert code in (tmp_path / "out" / "failures.csv").read_text(encoding="utf-8-sig")
+
+
+def test_identical_drawn_members_agree_with_their_nominal(tmp_path) -> None:
+    """Measured alike: a mask of few voxels has another volume and another dose than the contours it was made from."""
+    write_case(tmp_path, structures(4.0), writer.rtdose(), writer.rtplan())
+    write_members(tmp_path, *map(structures, (4.0, 4.0, 4.0)))
+    run("dose", *line(tmp_path, tmp_path / "out"))
+    found = read_dose_result(tmp_path / "out" / CASE)
+    assert found is not None
+    (organ,) = (one for one in found.structures if one.name == "Organ")
+    assert organ.volume_ml == pytest.approx(3.14159 * 16 * 6 * writer.STEP / 1000, rel=0.02)
+    for metric in organ.metrics:
+        assert metric.sd == pytest.approx(0, abs=1e-9)
+        assert metric.nominal == pytest.approx(metric.members[0], abs=0.1)
 
 
 def test_inspect_lists_members_in_dicom_where_images_are_told_and_objects_where_not(patient) -> None:

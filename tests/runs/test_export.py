@@ -423,7 +423,10 @@ def test_statistics_of_doses_are_written_where_asked_and_taken_for_no_dose(patie
         ScalarMap(name, v[None], coarse, "Gy", (0.0, np.inf), "of 5", ("",))
         for name, v in zip(REPLANNED, values, strict=True)
     ]
-    assert list(write_statistics(own / "replan" / CASE, maps)) == [f"{name}.nii.gz" for name in REPLANNED]
+    written = list(write_statistics(own / "replan" / CASE, maps))
+    assert written == [f"{name}.nii.gz" for name in REPLANNED]
+    assert "E622" in run(*line, code=4).stderr  # maps that no finished run lists
+    (own / "replan" / CASE / "replan.json").write_text(json.dumps({"maps": written}))
     run(*line)
     folder = tmp_path / "o" / CASE / "rtdose"
     mean = read_rtdose(folder / "replanned_dose_mean.dcm")

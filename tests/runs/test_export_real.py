@@ -9,8 +9,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from plausible.contours import rasterise
-from plausible.core import Classes, Contours, Geometry
+from plausible.core import Classes, Contours, Geometry, MemberInfo
 from plausible.io.dicom import read_rtstruct, read_seg, read_series
+from plausible.io.dicom_members import open_dicom
 from plausible.runs import pages
 from tests.cli.program import run
 from tests.io.dicom.checkers import errors_of
@@ -104,6 +105,12 @@ def test_the_structure_set_is_the_reference_and_the_dose_is_its_own(patient, exp
     for name in STRUCTURES:
         voxel_ml = truth[name]["ml"] / truth[name]["voxels"]
         assert found["reference_ml"][name] == pytest.approx(truth[name]["ml"], abs=2.1 * voxel_ml)  # two are shared
+    image = read_series(patient / "CT")
+    segments = read_seg(patient / "SEG_oars.dcm", image=image)
+    classes = Classes.overlapping_of({name: [n] for n, name in enumerate(segments.numbers, start=1)})
+    source, _ = open_dicom(patient, info=MemberInfo(id="clinic"), classes=classes, on=image.geometry)
+    for name, mask in zip(classes.names, source.read(0, image.geometry.shape[2], axis=2), strict=True):
+        assert np.array_equal(mask > 0, segments.mask(name)), name
     dice = [row["value"] for row in found["rows"] if row["measure"] == "dice" and row["structure"] in STRUCTURES]
     assert min(dice) > 0.8
     dose = json.loads((out / "dose.json").read_text())

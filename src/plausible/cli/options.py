@@ -1,10 +1,12 @@
 """Options that several verbs share, so that they read alike everywhere. Short flags are nnU-Net's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from plausible.io.dicom_files import ACCEPTED, Accept
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -21,6 +23,28 @@ PartId: TypeAlias = Annotated[
 ]
 Output: TypeAlias = Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", help="Of everything drawn at random.")]
+
+
+Accepted: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept",
+        help="Of DICOM, resample what is refused otherwise: missing_slices (single ones), uneven_slices, "
+        "tilted_gantry. Give it several times for several.",
+    ),
+]
+
+
+def accepted(told: Sequence[str]) -> tuple[Accept, ...]:
+    """What of DICOM is accepted.
+
+    Raises:
+        ValueError: none of the choices.
+    """
+    for one in told:
+        if one not in ACCEPTED:
+            raise ValueError(f"--accept {one}: choose from {', '.join(ACCEPTED)}")
+    return tuple(one for one in ACCEPTED if one in told)
 
 
 def refuse_without(switch: str, given: object, options: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plausible.cli.options import Device, DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet
+from plausible.cli.options import Accepted, Device, DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, accepted
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.progress import case_progress
 from plausible.cli.records import takes
@@ -22,7 +22,12 @@ EXAMPLE = "plausible predict MODEL -i imagesTs -o MEMBERS"
 @takes(Sampling)
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
-    images: Annotated[Path, typer.Option("-i", "--images", help="Folder of the images, CASE_0000.nii.gz.")],
+    images: Annotated[
+        Path,
+        typer.Option(
+            "-i", "--images", help="Folder of the images, CASE_0000.nii.gz, or a folder CASE with a DICOM series."
+        ),
+    ],
     output: Output,
     device: Device = "auto",
     precision: Annotated[Precision, typer.Option(help="auto: bfloat16 where the processor computes in it.")] = "auto",
@@ -43,6 +48,7 @@ def predict(
     trust_bundle: Annotated[
         bool, typer.Option("--trust-bundle", help="Let the configuration of a MONAI bundle, which is code, run.")
     ] = False,
+    accept: Accepted = None,
     num_parts: NumParts = 1,
     part_id: PartId = 0,
     overwrite: Overwrite = False,
@@ -74,7 +80,7 @@ def predict(
         tuning = _tuning(tune_images, tune_labels, sampling)
         loaded = opened(sampling)
         _check_draws(loaded, sampling)
-        study = image_study(images, loaded).part(part_id, num_parts=num_parts)
+        study = image_study(images, loaded, accept=accepted(accept or ())).part(part_id, num_parts=num_parts)
         if dry_run:
             _show_images(loaded, study, output, as_json=as_json)
             return

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from plausible.cli.options import accepted
 from plausible.core import Study
 from plausible.io import read_study
 from plausible.io.activation import Values
-from plausible.io.dicom_files import ACCEPTED
 from plausible.io.member_folders import Structures
 from plausible.io.nifti_members import LastAxis
 from plausible.io.study_toml import Align
@@ -42,9 +42,7 @@ class StudyOptions:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        for one in self.accept:
-            if one not in ACCEPTED:
-                raise ValueError(f"--accept {one}: choose from {', '.join(ACCEPTED)}")
+        accepted(self.accept)
 
     def told(self) -> dict[str, Any]:
         """Return the arguments of `read_study`."""

@@ -74,13 +74,20 @@ class Planes:
         return float(u), float(v)
 
 
-def contour_planes(contours: Contours, image: Geometry, *, finer: tuple[float, float] = (np.inf, np.inf)) -> Planes:
+def contour_planes(
+    contours: Contours,
+    image: Geometry,
+    *,
+    finer: tuple[float, float] = (np.inf, np.inf),
+    drawn_on: Geometry | None = None,
+) -> Planes:
     """Sort a structure's loops into planes, with the slab of each.
 
     Args:
         contours: loops of fewer than three points are left out, with a warning.
         image: gives pixels and slice thickness.
         finer: pixels are divided so that they are not much larger than this (mm).
+        drawn_on: gives the slice thickness instead, where `image` is another grid than the contours were drawn on.
 
     Raises:
         InvalidInput: E701, loops that are not flat or not parallel to each other.
@@ -94,6 +101,8 @@ def contour_planes(contours: Contours, image: Geometry, *, finer: tuple[float, f
             "nothing, they hold no volume; delete them where the contours were drawn",
         )
     affine, axis, slice_mm = _frame(contours, loops, image, finer)
+    if drawn_on is not None:
+        slice_mm = _frame(contours, loops, drawn_on, finer)[2]
     inverse = np.linalg.inv(affine)
     local = [loop.points_mm @ inverse[:3, :3].T + inverse[:3, 3] for loop in loops]
     groups = _grouped(np.array([points[:, 2].mean() for points in local]))

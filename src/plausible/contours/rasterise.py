@@ -15,17 +15,24 @@ FINE = 4
 """Parts a voxel is split into along each axis where contours lie across the grid's slices."""
 
 
-def rasterise(contours: Contours, geometry: Geometry) -> Float32[np.ndarray, "i j k"]:
+def rasterise(
+    contours: Contours, geometry: Geometry, *, drawn_on: Geometry | None = None
+) -> Float32[np.ndarray, "i j k"]:
     """Share from 0 to 1 of each voxel inside a structure's contours.
 
     Exact where the contours are parallel to slices of the grid along any of its axes; otherwise each voxel is asked at
     4 × 4 × 4 points. What lies outside the grid is lost: compare `sum × voxel volume` with
     the volume of `contours_dvh`.
 
+    Args:
+        contours: of one structure.
+        geometry: grid.
+        drawn_on: grid they were drawn on, whose slices say how thick a plane is; `geometry` itself by default.
+
     Raises:
         InvalidInput: E701, loops that are not flat or not parallel.
     """
-    planes = contour_planes(contours, geometry)
+    planes = contour_planes(contours, geometry, drawn_on=drawn_on)
     if planes.axis is None:
         return _across(planes, contours, geometry)
     covered = np.zeros(geometry.shape, np.float64)

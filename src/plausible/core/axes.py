@@ -73,7 +73,7 @@ def _different(told: str, how: str) -> InvalidInput:
             code="E620",
             found=f"{told}; {how}",
             expected="the same voxels, in any order and direction of the axes",
-            fix="give the series that the image was converted from; or resample the members to it",
+            fix="give the series that the image was converted from (export: --image-series), or resample the members",
         )
     )
 

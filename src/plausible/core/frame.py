@@ -11,7 +11,7 @@ class FrameOfReference:
 
     Attributes:
         uid: FrameOfReferenceUID; empty if it is not told.
-        patient: hash of the PatientID: to compare, of no use to name anybody.
+        patient: hash of the PatientID, to compare and of no use to name anybody; empty if it is not told.
         others_accepted: somebody checked that objects of another frame of reference have the same coordinates.
     """
 
@@ -19,32 +19,36 @@ class FrameOfReference:
     patient: str = field(repr=False)
     others_accepted: bool = False
 
-    def check_holds(self, other: "FrameOfReference", *, what: str) -> tuple[Problem, ...]:
-        """Refuse an object that does not belong to the image whose frame this is.
+    def check_holds(self, other: "FrameOfReference", *, what: str, of: str = "image") -> tuple[Problem, ...]:
+        """Refuse an object that does not belong to the one whose frame this is.
 
         Args:
             other: frame of the object.
             what: it is, e.g. "dose".
+            of: what this is the frame of.
 
         Returns:
-            A warning (E610) where another frame of reference is accepted.
+            Warnings: another frame of reference that is accepted (E610), objects that do not say enough (E610, E611).
 
         Raises:
             InvalidInput: E611, another patient; E610, another frame of reference.
         """
+        found = []
         if other.patient != self.patient:
-            raise InvalidInput(_other_patient(what))
+            if other.patient and self.patient:
+                raise InvalidInput(_other_patient(f"the {what} has another PatientID than the {of}"))
+            found.append(_other_patient(f"{what} and {of}: one has no PatientID", severity="warning"))
         if other.uid == self.uid:
-            return ()
-        if not self.others_accepted:
-            raise InvalidInput(self._other_frame(what, other, accepted=False))
-        return (self._other_frame(what, other, accepted=True),)
+            return (*found, *(() if self.uid else (_untold(what, of),)))
+        if not (self.others_accepted or other.others_accepted):
+            raise InvalidInput(self._other_frame(what, of, other, accepted=False))
+        return (*found, self._other_frame(what, of, other, accepted=True))
 
-    def _other_frame(self, what: str, other: "FrameOfReference", *, accepted: bool) -> Problem:
+    def _other_frame(self, what: str, of: str, other: "FrameOfReference", *, accepted: bool) -> Problem:
         return Problem(
             code="E610",
             severity="warning" if accepted else "error",
-            found=f"{what} in frame of reference {other.uid or '(none told)'}, image in {self.uid or '(none told)'}"
+            found=f"{what} in frame of reference {other.uid or '(none told)'}, {of} in {self.uid or '(none told)'}"
             + ("; accepted because it was told" if accepted else ""),
             expected="one frame of reference: otherwise coordinates have nothing to do with each other",
             fix="look at the contours on the image before any number is used"
@@ -54,10 +58,21 @@ class FrameOfReference:
         )
 
 
-def _other_patient(what: str) -> Problem:
+def _other_patient(found: str, *, severity: str = "error") -> Problem:
     return Problem(
         code="E611",
-        found=f"the {what} has another PatientID than the image",
+        severity=severity,
+        found=found,
         expected="objects of one patient",
         fix="sort the files by patient; the identifiers are not printed here",
+    )
+
+
+def _untold(what: str, of: str) -> Problem:
+    return Problem(
+        code="E610",
+        severity="warning",
+        found=f"neither {what} nor {of} names a frame of reference",
+        expected="one frame of reference, so that coordinates are known to belong together",
+        fix="look at the contours on the image before any number is used; export both again with it",
     )

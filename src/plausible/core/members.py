@@ -13,6 +13,7 @@ from jaxtyping import Float32, Integer, Num
 from plausible.core.checks import as_probabilities, check_labels
 from plausible.core.classes import Classes
 from plausible.core.contours import Contours
+from plausible.core.frame import FrameOfReference
 from plausible.core.geometry import Geometry
 from plausible.core.problems import InvalidInput, Problem, locating
 
@@ -72,6 +73,16 @@ class DrawnSource(Protocol):
     @property
     def contours(self) -> Sequence[Contours]:
         """Contours of each structure, in the order of the classes."""
+        ...
+
+
+@runtime_checkable
+class FramedSource(MemberSource, Protocol):
+    """A source that says whose coordinates it has: DICOM."""
+
+    @property
+    def frame_of_reference(self) -> FrameOfReference:
+        """Patient and frame of reference."""
         ...
 
 

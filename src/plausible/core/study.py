@@ -31,6 +31,7 @@ class Case:
         classes: what the channels mean.
         load_image, load_members, load_raters: readers; None if there is no such thing.
         load_frame: reader of the frame of reference of its image; None where files do not say.
+        accept: what of DICOM is accepted although it would be refused.
         files: name of each input file (or folder of DICOM files) and its path, for provenance.
     """
 
@@ -40,6 +41,7 @@ class Case:
     load_members: Callable[[], Members] | None = None
     load_raters: Callable[[], Members] | None = None
     load_frame: Callable[[], FrameOfReference] | None = None
+    accept: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     def image(self) -> Image | None:

@@ -9,7 +9,7 @@ from plausible.dose.constraints import Constraint, ConstraintSet, Lkb
 from plausible.dose.dose_rows import SPREAD_SCORES, risk_row, sensitivity_rows, spread_rows
 from plausible.dose.dvh import Dvh, dvh_of_cells, dvh_of_samples, join, on_doses
 from plausible.dose.interpolation import DoseField, Interpolation
-from plausible.dose.members_dvh import MemberDvhs, member_dvhs, structure_boxes
+from plausible.dose.members_dvh import MemberDvhs, all_drawn, member_dvhs, structure_boxes
 from plausible.dose.metric_text import DoseMetric, MetricReading, parse_metric
 from plausible.dose.metrics import DVH_METRICS, DvhMetric
 from plausible.dose.ntcp import ExpectedNtcp, expected_ntcp, geud_text, ntcp
@@ -53,6 +53,7 @@ __all__ = [
     "Operator",
     "RiskSettings",
     "SliceReview",
+    "all_drawn",
     "alpha_dvh",
     "class_log_odds",
     "constraint_risk",

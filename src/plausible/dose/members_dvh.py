@@ -1,8 +1,8 @@
 """The DVHs of all members and structures of a case: read once for the boxes, once for the doses, a member at a time.
 
 A member counts what lies in the box around a structure in any member. Soft members are cut below the size of a voxel,
-contours are taken as they are drawn, label maps by their voxels. The curves are kept on equidistant doses, on which
-they are exact, with their exact ends, so that memory does not grow with the size of a structure.
+contours are taken as they are drawn if all members are, label maps by their voxels. The curves are kept on equidistant
+doses, on which they are exact, with their exact ends, so that memory does not grow with the size of a structure.
 """
 
 import math
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64, UInt8
 
 from plausible.aggregate.regions import box_around, shifted
 from plausible.core import Box, Classes, Dose, DrawnSource, Member, Members, slabs
+from plausible.dose.drawn import majority_dvh
 from plausible.dose.dvh import Dvh, on_doses
 from plausible.dose.interpolation import DoseField, Interpolation
 from plausible.dose.metric_text import DoseMetric, parse_metric
@@ -74,8 +75,22 @@ class MemberDvhs:
         return metric_spread(self.values(metric), upper=metric.upper)
 
 
-def member_dvhs(members: Members, dose: Dose, *, interpolation: Interpolation = "linear") -> dict[str, MemberDvhs]:
+def all_drawn(members: Members) -> bool:
+    """Whether every member is contours."""
+    return all(isinstance(source, DrawnSource) for source in members.sources)
+
+
+def member_dvhs(
+    members: Members, dose: Dose, *, interpolation: Interpolation = "linear", drawn: bool | None = None
+) -> dict[str, MemberDvhs]:
     """DVHs of every structure in every member and in the segmentation of their mean.
+
+    Args:
+        members: read twice.
+        dose: on its own grid.
+        interpolation: of the dose.
+        drawn: take contours as they are drawn, and no masks of them; None does so if all members are contours. What is
+            compared must be measured alike: contours beside label maps are masks too.
 
     Raises:
         ValueError: no members.
@@ -87,20 +102,32 @@ def member_dvhs(members: Members, dose: Dose, *, interpolation: Interpolation = 
     around = _around([box for box in boxes.values() if box is not None])
     found: dict[str, list[_Found]] = {structure: [] for structure in boxes}
     statistics: VoxelStatistics | None = None
-    hard = False
+    hard, as_drawn = False, all_drawn(members) if drawn is None else drawn and all_drawn(members)
     for source, member in zip(members.sources, _read(members, around), strict=True):
         hard |= member.hard
         statistics = VoxelStatistics.of(member) if statistics is None else statistics.add(member)
-        drawn = _drawn(source, members, dose, interpolation) if isinstance(source, DrawnSource) else {}
+        own = _drawn(source, members, dose, interpolation) if as_drawn and isinstance(source, DrawnSource) else {}
         for structure, one in _structures(member, boxes, around, field):
-            found[structure].append(replace(one, dvh=drawn.get(structure, one.dvh)))
+            found[structure].append(replace(one, dvh=own.get(structure, one.dvh)))
     assert statistics is not None
     mean = mean_probability(statistics)
     nominal = Member(mean, members.geometry.cut(around), members.classes, members.infos[0], hard)
     ids = tuple(info.id for info in members.infos)
+    most = _most(members, field) if as_drawn else {}
     return {
-        structure: _together(structure, ids, found[structure], one, boxes[structure] or around)
+        structure: _together(
+            structure, ids, found[structure], replace(one, dvh=most.get(structure, one.dvh)), boxes[structure] or around
+        )
         for structure, one in _structures(nominal, boxes, around, field)
+    }
+
+
+def _most(members: Members, field: DoseField) -> dict[str, Dvh]:
+    """DVH of what most members drew, of each structure."""
+    drawn = [source.contours for source in members.sources if isinstance(source, DrawnSource)]
+    return {
+        structure: on_doses(majority_dvh(of_members, field, image=members.geometry), step_gy=STEP_GY)
+        for structure, of_members in zip(members.classes.structures, zip(*drawn, strict=True), strict=True)
     }
 
 

@@ -13,6 +13,7 @@ from plausible.io.nifti import (
 from plausible.io.nifti_members import LastAxis
 from plausible.io.raw_dataset import DatasetJson, find_labels, read_dataset, read_dataset_json
 from plausible.io.results import (
+    case_inputs,
     finish_case,
     hash_file,
     hash_files,
@@ -43,6 +44,7 @@ __all__ = [
     "Structures",
     "StudyFolders",
     "StudyToml",
+    "case_inputs",
     "check_whole",
     "find_images",
     "find_labels",

@@ -1,5 +1,6 @@
 """DICOM files among others: found by their names or their preamble, without any package of DICOM."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -9,6 +10,11 @@ Accept: TypeAlias = Literal["missing_slices", "uneven_slices", "tilted_gantry", 
 
 ACCEPTED: tuple[Accept, ...] = get_args(Accept)
 ENDINGS = (".dcm", ".dicom", ".ima")
+OTHER_ENDINGS = (
+    ".nii", ".gz", ".npz", ".npy", ".zip", ".pkl", ".json", ".csv", ".toml", ".txt", ".md", ".html", ".xml", ".pdf",
+    ".png", ".jpg", ".jpeg", ".svg", ".webp", ".pt", ".pth", ".ckpt", ".py", ".sh", ".log", ".mha", ".mhd", ".nrrd",
+)  # fmt: skip
+"""Files of these endings are not opened to see whether they are DICOM: there may be thousands, and large ones."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -17,8 +23,16 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file is DICOM by its ending, or else by its preamble."""
+    ending = path.suffix.lower()
+    if path.name.startswith(".") or ending in OTHER_ENDINGS or not path.is_file():
+        return False
+    return ending in ENDINGS or is_dicom(path)
+
+
 def dicom_files(folder: Path) -> list[Path]:
-    """DICOM files of a folder and the folders in it, by name: by their ending, or by their preamble without one."""
+    """DICOM files of a folder and the folders in it (links too), by name."""
     return sorted(_dicom_files(folder))
 
 
@@ -28,10 +42,8 @@ def holds_dicom_files(folder: Path) -> bool:
 
 
 def is_dicom_case(path: Path) -> bool:
-    """Whether a path is what a case can be in DICOM: a file by its ending, or a folder that holds such files."""
-    if path.is_dir():
-        return holds_dicom_files(path)
-    return path.name.lower().endswith(ENDINGS)
+    """Whether a path is what a case can be in DICOM: a file, or a folder that holds such files."""
+    return holds_dicom_files(path) if path.is_dir() else is_dicom_file(path)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -39,10 +51,18 @@ def files_of(path: Path) -> list[Path]:
     return dicom_files(path) if path.is_dir() else [path]
 
 
-def _dicom_files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        ending = path.suffix.lower()
-        if path.name.startswith(".") or not (ending in ENDINGS or ending[1:].isdigit() or not ending):
+def walked(folder: Path) -> Iterator[Path]:
+    """All files of a folder and the folders in it, links followed once."""
+    seen = set[str]()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
             continue
-        if path.is_file() and (ending in ENDINGS or is_dicom(path)):  # a UID as a name ends in digits
-            yield path
+        seen.add(real)
+        folders.sort()
+        yield from (Path(root, name) for name in sorted(names))
+
+
+def _dicom_files(folder: Path) -> Iterator[Path]:
+    return (path for path in walked(folder) if is_dicom_file(path))

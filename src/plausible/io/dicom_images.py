@@ -8,10 +8,8 @@ import numpy as np
 
 from plausible.core import FrameOfReference, Geometry
 from plausible.core.problems import ProblemWarning
-from plausible.io.dicom.choosing import chosen_series
-from plausible.io.dicom.folder import sort_folder
-from plausible.io.dicom.objects import SeriesFiles
-from plausible.io.dicom.series import SeriesImage, look_at_series, read_series
+from plausible.io.dicom.series import SeriesImage, read_series
+from plausible.io.dicom_cases import grid_of, series_of
 from plausible.io.dicom_files import Accept
 
 RESAMPLED: tuple[Accept, ...] = ("missing_slices", "uneven_slices", "tilted_gantry")
@@ -38,9 +36,7 @@ def series_geometry(folder: Path, *, accept: Collection[Accept] = ()) -> Geometr
     Raises:
         InvalidInput: as `read_series_channel`, but for what only the pixels show.
     """
-    if set(accept) & set(RESAMPLED):
-        return _read(folder, accept).geometry
-    return look_at_series(_chosen(folder))[0]
+    return _read(folder, accept).geometry if set(accept) & set(RESAMPLED) else grid_of(folder)
 
 
 def series_frame(folder: Path, *, accept: Collection[Accept] = ()) -> FrameOfReference:
@@ -49,21 +45,14 @@ def series_frame(folder: Path, *, accept: Collection[Accept] = ()) -> FrameOfRef
     Raises:
         InvalidInput: E601 or E602, no series, or several that could be meant.
     """
-    found = _chosen(folder).frame
+    found = series_of(folder).frame
     return FrameOfReference(found.uid, found.patient, others_accepted="other_frame" in accept)
 
 
 def _read(folder: Path, accept: Collection[Accept]) -> SeriesImage:
     return read_series(
-        _chosen(folder).paths,
+        series_of(folder).paths,
         fill_missing="missing_slices" in accept,
         resample_uneven="uneven_slices" in accept,
         resample_tilt="tilted_gantry" in accept,
     )
-
-
-def _chosen(folder: Path) -> SeriesFiles:
-    """The series that the structure sets of the folder were drawn on, or the only one."""
-    found = sort_folder(folder)
-    drawn_on = {uid for one in found.structure_sets for uid in one.image_uids}
-    return chosen_series(found, drawn_on=drawn_on)[0]

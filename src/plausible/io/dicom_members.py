@@ -5,9 +5,10 @@ name, or by their TG-263 name. Contours become masks: the voxels of which at lea
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +29,11 @@ from plausible.core import (
     standard_name,
 )
 from plausible.core.problems import ProblemWarning, locating
-from plausible.io.dicom.choosing import chosen_structures
 from plausible.io.dicom.contour_checks import check_contours
-from plausible.io.dicom.folder import sort_folder
 from plausible.io.dicom.objects import SegmentationFile, StructureFile
-from plausible.io.dicom.roi_names import unique_names
-from plausible.io.dicom.rtstruct import read_rtstruct
-from plausible.io.dicom.seg import SegImage, seg_on_grid
-from plausible.io.dicom_files import files_of
+from plausible.io.dicom.rtstruct import StructureSet
+from plausible.io.dicom.seg import segments_on_grid
+from plausible.io.dicom_cases import State, state_of, structure_set, structures_of
 
 HALF = 0.5 - 1e-6
 """Share from which a voxel belongs to a structure: one half, up to the rounding of sums."""
@@ -52,12 +50,14 @@ class ContourSource:
     Attributes:
         contours: of each structure, in the order of the classes.
         geometry: grid they are put on.
+        frame_of_reference: whose coordinates they have.
     """
 
     contours: tuple[Contours, ...]
     geometry: Geometry
     info: MemberInfo
     classes: Classes
+    frame_of_reference: FrameOfReference
     hard: bool = True
 
     def read(self, start: int, stop: int, *, axis: int) -> Float32[np.ndarray, "c i j k"]:
@@ -66,21 +66,24 @@ class ContourSource:
         return _encoded((_share(one, part) for one in self.contours), part.shape, self.classes)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class SegmentSource:
-    """Segments of a DICOM SEG: masks, or a probability each. They stay in memory once they are read.
+    """Segments of a DICOM SEG: masks, or a probability each.
 
     Attributes:
-        names: of the segments, in the order of the classes.
+        state: the file, with its size and time of change.
+        numbers: of the segments, in the order of the classes.
+        geometry: grid they are put on.
+        frame_of_reference: whose coordinates they have.
         hard: whether the segments are masks.
     """
 
-    path: Path
-    names: tuple[str, ...]
+    state: State
+    numbers: tuple[int, ...]
     geometry: Geometry
-    frame: FrameOfReference | None
     info: MemberInfo
     classes: Classes
+    frame_of_reference: FrameOfReference
     hard: bool
 
     def read(self, start: int, stop: int, *, axis: int) -> Float32[np.ndarray, "c i j k"]:
@@ -90,28 +93,25 @@ class SegmentSource:
             InvalidInput: E301, probabilities of classes that exclude each other sum to more than one; what `read_seg`
                 finds.
         """
-        part = (slice(None),) * (1 + axis) + (slice(start, stop),)
-        if self.hard:
-            masks = np.unpackbits(self._bits[part], axis=0, count=len(self.names))
-            whole = (slice(None), slice(None), slice(None))
-            return _encoded(((whole, mask.astype(np.float32)) for mask in masks), masks.shape[1:], self.classes)
+        part = (slice(None),) * axis + (slice(start, stop),)
+        whole = (slice(None), slice(None), slice(None))
+        affine = tuple(map(float, self.geometry.affine.ravel()))
         with locating(member=self.info.id):
-            return as_probabilities(_with_background(self._fractions[part], self.classes), classes=self.classes)
+            shares = _shares(self.state, self.numbers, self.geometry.shape, affine)
+            if not self.hard:
+                values = np.stack([one[part] for one in shares]).astype(np.float32)
+                return as_probabilities(_with_background(values, self.classes), classes=self.classes)
+            cut = ((whole, one[part].astype(np.float32)) for one in shares)
+            return _encoded(cut, shares[0][part].shape, self.classes)
 
-    @cached_property
-    def _bits(self) -> np.ndarray:
-        """Masks, eight structures a byte."""
-        found = self._segments()
-        return np.packbits(np.stack([found.mask(name) for name in self.names]), axis=0)
 
-    @cached_property
-    def _fractions(self) -> Float32[np.ndarray, "s i j k"]:
-        found = self._segments()
-        return np.stack([found.fractions[name] for name in self.names])
-
-    def _segments(self) -> SegImage:
-        with locating(member=self.info.id):
-            return seg_on_grid(self.path, self.geometry, frame=self.frame)
+@lru_cache(maxsize=1)
+def _shares(
+    state: State, numbers: tuple[int, ...], shape: tuple[int, int, int], affine: tuple[float, ...]
+) -> tuple[np.ndarray, ...]:
+    """Segments of a file on a grid; those of the last file stay in memory for the slabs of one walk."""
+    grid = Geometry(shape, np.array(affine).reshape(4, 4))
+    return segments_on_grid(Path(state[0][0]), grid, numbers)
 
 
 def open_dicom(
@@ -133,21 +133,22 @@ def open_dicom(
     """
     if on is None:
         raise InvalidInput(_no_grid())
-    one = _chosen(path)
+    one = structures_of(path)
     if isinstance(one, SegmentationFile):
         return _open_segments(one, info=info, classes=classes, on=on, frame=frame), on
     return _open_contours(one, info=info, classes=classes, on=on, frame=frame), on
 
 
-def written_names(path: Path) -> list[str]:
-    """Names of the structures of a case as its file has them.
+def drawn_names(path: Path) -> list[str]:
+    """Names of the structures of a case that have a volume, as its file has them; those that it has twice are left out.
 
     Raises:
-        InvalidInput: E601 or E602, nothing to read, or several.
+        InvalidInput: E601 or E602, nothing to read, or several; E612, no ROI has a closed loop.
         UnfitEnvironment: E901 without the extra `dicom`.
     """
-    one = _chosen(path)
-    return list((one.segments if isinstance(one, SegmentationFile) else one.rois).values())
+    written = _written(structures_of(path))
+    meant = Counter(standard_name(name) or name for name in written.values())
+    return [name for name in written.values() if name and meant[standard_name(name) or name] == 1]
 
 
 def names_in(paths: Iterable[Path]) -> list[set[str]]:
@@ -159,56 +160,92 @@ def names_in(paths: Iterable[Path]) -> list[set[str]]:
     found = []
     for path in paths:
         try:
-            found.append({standard_name(name) or name for name in written_names(path)})
+            found.append({standard_name(name) or name for name in drawn_names(path)})
         except InvalidInput:
             continue
     return found
 
 
-def _chosen(path: Path) -> StructureFile | SegmentationFile:
-    """The structure set of a case, or its segmentation."""
-    return chosen_structures(sort_folder(files_of(path)))
+def _written(one: StructureFile | SegmentationFile) -> dict[int, str]:
+    """Names as they are written, by number; of a structure set, of ROIs with a closed loop."""
+    if isinstance(one, SegmentationFile):
+        return dict(one.segments)
+    found = structure_set(one.instance.path)
+    return {contours.number: found.names[contours.number] for contours in found.contours}
+
+
+def _wanted(written: Mapping[int, str], classes: Classes) -> list[int]:
+    """Number of each class's structure: that of its name as written, or of its TG-263 name.
+
+    Raises:
+        InvalidInput: E612, structures that are not there; E613, one that several could be.
+    """
+    chosen, lacking = list[int](), list[str]()
+    for name in classes.structures:
+        exact = [number for number, told in written.items() if told == name]
+        meant = standard_name(name) or name
+        found = exact or [number for number, told in written.items() if standard_name(told) == meant]
+        if len(found) > 1:
+            raise InvalidInput(_twice(name, [f"{number} {written[number]!r}" for number in found]))
+        chosen += found
+        lacking += [] if found else [name]
+    if lacking:
+        raise InvalidInput(_lacking(lacking, list(written.values())))
+    return chosen
+
+
+def _twice(name: str, found: Sequence[str]) -> Problem:
+    return Problem(
+        code="E613",
+        found=f"{name}: {', '.join(found)}",
+        expected="one structure of that name, or of one that TG-263 calls so",
+        fix="rename or delete the others, or name the structure as it is written in [classes] of study.toml",
+    )
+
+
+def _lacking(lacking: Sequence[str], there: Sequence[str]) -> Problem:
+    return Problem(
+        code="E612",
+        found=f"no contours of {', '.join(lacking)}; there are: {', '.join(sorted(there)) or 'none'}",
+        expected="every structure in every case and member: by its name, or by its name of TG-263",
+        fix="draw them, or name only the structures you want in [classes] of study.toml",
+    )
 
 
 def _open_contours(
     one: StructureFile, *, info: MemberInfo, classes: Classes, on: Geometry, frame: FrameOfReference | None
 ) -> ContourSource:
-    found = read_rtstruct(one.instance.path)
+    found = structure_set(one.instance.path)
     with locating(file=found.file):
         problems = [*frame.check_holds(found.frame, what="structure set")] if frame else []
-        wanted = tuple(found.structure(name) for name in classes.structures)
-        chosen = replace(found, contours=tuple({one.number: one for one in wanted}.values()))
-        problems += check_contours(chosen, on)
+        numbers = _wanted(_written(one), classes)
+        by_number = {contours.number: contours for contours in found.contours}
+        wanted = tuple(by_number[number] for number in numbers)
+        problems += _about(found, numbers)
+        problems += check_contours(replace(found, contours=tuple(dict.fromkeys(wanted))), on)
         _check_meets(wanted, on)
     for problem in problems:
         warnings.warn(ProblemWarning(replace(problem, member=info.id, file=found.file)), stacklevel=3)
-    return ContourSource(wanted, on, info, classes)
+    return ContourSource(wanted, on, info, classes, found.frame)
+
+
+def _about(found: StructureSet, numbers: Sequence[int]) -> list[Problem]:
+    """Warnings of the reader that name one of these ROIs."""
+    names = {found.names[number] for number in numbers}
+    names |= {contours.name for contours in found.contours if contours.number in numbers}
+    return [one for one in found.problems if one.severity == "warning" and any(name in one.found for name in names)]
 
 
 def _open_segments(
     one: SegmentationFile, *, info: MemberInfo, classes: Classes, on: Geometry, frame: FrameOfReference | None
 ) -> SegmentSource:
-    named, _ = unique_names(one.segments, path=one.instance.path)
-    names = tuple(_segment(name, named) for name in classes.structures)
-    soft = one.kind == "FRACTIONAL"
-    return SegmentSource(one.instance.path, names, on, frame, info, classes, hard=not soft)
-
-
-def _segment(wanted: str, named: Mapping[int, str]) -> str:
-    """Name of the segment that is meant."""
-    names = list(named.values())
-    alike = [name for name in names if standard_name(name) == (standard_name(wanted) or wanted)]
-    found = [wanted] if wanted in names else alike
-    if len(found) != 1:
-        raise InvalidInput(
-            Problem(
-                code="E613" if found else "E612",
-                found=f"{wanted}: " + (f"segments {', '.join(found)}" if found else f"none of {', '.join(names)}"),
-                expected="one segment of that name, or of one that TG-263 calls so",
-                fix="rename the segments, or name only the structures you want in [classes] of study.toml",
-            )
-        )
-    return found[0]
+    numbers = tuple(_wanted(_written(one), classes))
+    state = state_of([one.instance.path])
+    own = FrameOfReference(one.instance.frame_of_reference_uid, one.instance.patient)
+    problems = frame.check_holds(own, what="segmentation") if frame else ()
+    for problem in problems:
+        warnings.warn(ProblemWarning(replace(problem, member=info.id)), stacklevel=3)
+    return SegmentSource(state, numbers, on, info, classes, own, hard=one.kind != "FRACTIONAL")
 
 
 def _check_meets(contours: Sequence[Contours], grid: Geometry) -> None:
@@ -306,7 +343,7 @@ def _with_background(shares: Float32[np.ndarray, "s i j k"], classes: Classes) -
 def _no_grid() -> Problem:
     return Problem(
         code="E627",
-        found="structures of DICOM, and neither an image nor members that have a grid",
+        found="structures of DICOM, and no grid to put them on",
         expected="the image they were drawn on: contours have no voxels of their own",
         fix="give the images: --images FOLDER with CASE_0000.nii.gz, or a folder CASE with the DICOM series",
     )

@@ -13,6 +13,7 @@ from plausible.core import Dose, Geometry, InvalidInput, Problem
 from plausible.core.problems import ProblemWarning, locating
 from plausible.io.dicom import read_rtdose
 from plausible.io.dicom_files import files_of, is_dicom_case
+from plausible.io.images import is_patient_folder
 from plausible.io.nifti import ENDINGS, read_nifti, stem
 
 LARGEST_GY = 200.0
@@ -22,9 +23,13 @@ LARGEST_GY = 200.0
 def find_doses(folder: Path) -> dict[str, Path]:
     """Dose of each subject, by the name of its file (without a channel suffix _0000) or of its folder of RTDOSE files.
 
+    A folder in which planes of an image lie is that of one patient, called as the folder is.
+
     Raises:
         InvalidInput: E632, the folder is not there, holds no dose, or two of one subject.
     """
+    if is_patient_folder(folder):
+        return {folder.name: folder}
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*")) if folder.is_dir() else []:
         subject = _subject_of(path)

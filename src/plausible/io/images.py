@@ -12,7 +12,8 @@ import numpy as np
 from plausible.core import Geometry, Image, InvalidInput, Problem
 from plausible.core.axes import axes_between
 from plausible.core.problems import locating
-from plausible.io.dicom_files import Accept, dicom_files, holds_dicom_files
+from plausible.io.dicom.folder import sort_folder
+from plausible.io.dicom_files import Accept, holds_dicom_files, is_dicom_file
 from plausible.io.dicom_images import read_series_channel, series_geometry
 from plausible.io.nifti import ENDINGS, check_complete, read_geometry, read_nifti, stem
 
@@ -23,25 +24,41 @@ def find_images(folder: Path, *, known: Collection[str] = ()) -> dict[str, list[
     """Image files (and folders of DICOM series) of each subject, in the order of their channels.
 
     A file that is named like a known subject is its image, although the name may end in four digits (`case_0001`).
-    A folder that holds DICOM files itself is the image of the only known subject.
+    DICOM is looked for where there is no NIfTI file: a folder of a series (or of everything of a patient) per subject,
+    or `CASE_0000`, `CASE_0001`, ... for several channels; or the folder itself, of the only known subject.
     """
+    found = niftis_by_subject(folder, known=known) or _series_by_subject(folder, known)
+    if not found and len(known) == 1 and is_patient_folder(folder):
+        return {next(iter(known)): [folder]}
+    return found
+
+
+def niftis_by_subject(folder: Path, *, known: Collection[str] = ()) -> dict[str, list[Path]]:
+    """NIfTI files of each subject, in the order of their channels."""
     found: dict[str, dict[int, Path]] = {}
-    for path in [*niftis(folder), *_series_folders(folder)]:
-        match = SUFFIX.match(_named(path))
-        subject = match["subject"] if match and _named(path) not in known else _named(path)
+    for path in niftis(folder):
+        match = SUFFIX.match(stem(path))
+        subject = match["subject"] if match and stem(path) not in known else stem(path)
         found.setdefault(subject, {})[channel_number(path, subject)] = path
-    if len(known) == 1 and any(path.parent == folder for path in dicom_files(folder)):
-        found.setdefault(next(iter(known)), {})[0] = folder
     return {subject: [files[c] for c in sorted(files)] for subject, files in sorted(found.items())}
+
+
+def _series_by_subject(folder: Path, known: Collection[str]) -> dict[str, list[Path]]:
+    """Folders of DICOM of each subject; `HN_0001`, `HN_0002` without a `HN_0000` are patients and no channels."""
+    found = {path.name: [path] for path in _series_folders(folder)}
+    for name in [one for one in found if one.endswith("_0000") and one not in known]:
+        base = name.removesuffix("_0000")
+        if base in found:
+            continue
+        channels = [f"{base}_{n:04d}" for n in range(len(found))]
+        first_gap = next((n for n, one in enumerate(channels) if one not in found), len(channels))
+        found[base] = [found.pop(one)[0] for one in channels[:first_gap]]
+    return dict(sorted(found.items()))
 
 
 def channel_number(path: Path, subject: str) -> int:
     """Channel in the name of an image file; 0 where the name has none."""
-    return 0 if _named(path) == subject else int(_named(path)[-4:])
-
-
-def _named(path: Path) -> str:
-    return path.name if path.is_dir() else stem(path)
+    return 0 if stem(path) == subject else int(stem(path)[-4:])
 
 
 def doubled_suffixes(images: Mapping[str, Sequence[Path]], *, known: Collection[str] = ()) -> list[Problem]:
@@ -129,7 +146,9 @@ def check_channels(paths: Sequence[Path], channels: Sequence[str], *, subject: s
     Raises:
         InvalidInput: E109.
     """
-    numbers = [channel_number(path, subject) if SUFFIX.match(_named(path)) else 0 for path in paths]
+    numbers = [channel_number(path, subject) if SUFFIX.match(stem(path)) else 0 for path in paths]
+    if any(path.is_dir() for path in paths):
+        numbers = list(range(len(paths)))  # folders were sorted by their numbers when they were found
     expected = range(len(channels) or len(paths))
     if numbers == list(expected):
         return
@@ -157,6 +176,16 @@ def _nifti_geometry(path: Path, subject: str) -> Geometry:
 def _series_folders(folder: Path) -> list[Path]:
     """Folders that hold DICOM files."""
     return [p for p in sorted(folder.glob("*")) if p.is_dir() and p.name[0] != "." and holds_dicom_files(p)]
+
+
+def is_patient_folder(folder: Path) -> bool:
+    """Whether planes of an image lie in a folder itself: then all its files are of one patient, and no cases.
+
+    Raises:
+        UnfitEnvironment: E901, there are DICOM files and the extra `dicom` is missing.
+    """
+    own = [path for path in sorted(folder.glob("*")) if is_dicom_file(path)] if folder.is_dir() else []
+    return any(one.instances[0].path.parent == folder for one in sort_folder(own).images) if own else False
 
 
 def _read_channels(paths: Sequence[Path], channels: Sequence[str], subject: str, accept: Collection[Accept]) -> Image:

@@ -13,8 +13,10 @@ from typing import Any, Literal, TypeAlias
 
 from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, MemberInfo, MemberSource, Problem
 from plausible.core.problems import locating
-from plausible.io.dicom_files import is_dicom_case
+from plausible.io.dicom.folder import sort_folder
+from plausible.io.dicom_files import is_dicom_case, is_dicom_file
 from plausible.io.dicom_members import open_dicom
+from plausible.io.images import is_patient_folder
 from plausible.io.nifti import ENDINGS, stem
 from plausible.io.nifti_members import Told, open_nifti, open_structures
 from plausible.io.nnunet_predictions import open_nnunet
@@ -175,15 +177,24 @@ def _recognise(folder: Path, *, folders: bool = True) -> tuple[Kind | None, dict
     niftis = {stem(path): {"": path} for path in files if path.name.endswith(ENDINGS)}
     if niftis:
         return "nifti", niftis
-    objects = {path.stem: {"": path} for path in files if path.is_file() and is_dicom_case(path)}
+    objects = [path for path in files if path.is_file() and is_dicom_file(path)]
     if objects:
-        return "dicom", objects
+        return "dicom", _cases_of(folder, objects)
     inner = {path.name: _structures(path) for path in files if path.is_dir()}
     inner = {subject: found for subject, found in inner.items() if found}
     if inner:
         return "structures", inner
     patients = {path.name: {"": path} for path in files if folders and path.is_dir() and is_dicom_case(path)}
     return ("dicom", patients) if patients else (None, {})
+
+
+def _cases_of(folder: Path, objects: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """A case per structure set or SEG; but one patient, called as the folder is, where planes of an image lie there."""
+    if is_patient_folder(folder):
+        return {folder.name: {"": folder}}
+    found = sort_folder(objects)
+    drawn = {one.instance.path for one in found.structure_sets} | {one.instance.path for one in found.segmentations}
+    return {path.stem: {"": path} for path in objects if path in drawn}
 
 
 def _structures(folder: Path) -> dict[str, Path]:

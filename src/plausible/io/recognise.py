@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from plausible.core import InvalidInput, Problem
-from plausible.io.images import find_images
+from plausible.io.images import niftis_by_subject
 
 FolderKind: TypeAlias = Literal["study", "model", "dataset", "results", "images", "members"]
 
@@ -75,7 +75,7 @@ def unrecognised(path: Path, *, severity: str = "error") -> Problem:
 
 def _images_only(path: Path) -> bool:
     """Whether all NIfTI files carry channel suffixes that count up from _0000."""
-    images = find_images(path) if path.is_dir() else {}
+    images = niftis_by_subject(path) if path.is_dir() else {}
     counted = [[p.name.split(".nii")[0][-5:] for p in paths] for paths in images.values()]
     return bool(counted) and all(
         len(suffixes) <= _MOST_CHANNELS and suffixes == [f"_{n:04d}" for n in range(len(suffixes))]

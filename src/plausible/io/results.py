@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from plausible.core import InvalidInput, LabelMap, Problem, ScalarMap, sha256_of
+from plausible.core import Case, InvalidInput, LabelMap, Problem, ScalarMap, content_key, sha256_of
 from plausible.io.atomic import remove_leftovers, write_json
 from plausible.io.dicom_files import dicom_files
 from plausible.io.nifti import describe, read_nifti, stem, write_label_map, write_scalar_map
@@ -106,6 +106,12 @@ def hash_file(path: Path) -> str:
         return sha256_of("".join(sorted(hash_file(file) for file in dicom_files(path))).encode())
     state = path.stat()
     return _hash(path, state.st_size, state.st_mtime_ns)
+
+
+def case_inputs(case: Case) -> dict[str, str]:
+    """SHA-256 of each input of a case, and what of DICOM was accepted: both decide what is read."""
+    accepted = {"accept": content_key({"accept": sorted(case.accept)})} if case.accept else {}
+    return {**hash_files(case.files), **accepted}
 
 
 def hash_files(files: Mapping[str, str]) -> dict[str, str]:

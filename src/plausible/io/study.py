@@ -11,6 +11,7 @@ from pathlib import Path
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem, Study
 from plausible.core.problems import located
 from plausible.io.activation import Values
+from plausible.io.dicom.datasets import file_label
 from plausible.io.dicom_files import Accept
 from plausible.io.dicom_members import names_in
 from plausible.io.images import find_images
@@ -104,13 +105,15 @@ def find_study(
     problems = list[Problem]()
     told = Told(values or toml.values, last_axis or toml.last_axis)
     found = _members(members, toml, told, classes or toml.classes, structures or toml.structures, problems)
-    agreed = _agreed_classes(found, classes or toml.classes, problems)
+    folder = images or toml.images
+    agreed = _agreed_classes(found, classes or toml.classes, folder, problems)
     if agreed:
         problems += class_problems(found, agreed, align or toml.align)
     raters = _raters(references if references is not None else toml.references, agreed, problems)
     known = {subject for folder in (*found, *raters.values()) for subject in folder.cases}
-    folder = images or toml.images
     pictures = _images(folder, known, problems) if folder else None
+    found = [_of_known_cases(one, found, pictures, problems) for one in found]
+    raters = {name: _of_known_cases(one, found, pictures, problems) for name, one in raters.items()}
     missing, taken = allow_missing or toml.allow_missing, tuple(accept) or toml.accept
     problems += gaps(found, images=pictures, references=raters, allow_missing=missing)
     channels = _channels(folder, found, problems)
@@ -164,12 +167,14 @@ def _members(
     return found
 
 
-def _agreed_classes(found: Sequence[MemberFolder], told: Classes | None, problems: list[Problem]) -> Classes | None:
+def _agreed_classes(
+    found: Sequence[MemberFolder], told: Classes | None, images: Path | None, problems: list[Problem]
+) -> Classes | None:
     for classes in (told, *(folder.classes for folder in found)):
         if classes is not None:
             return classes
     if found and all(folder.kind == "dicom" for folder in found):
-        return _drawn_classes(found, problems)
+        return _drawn_classes(found, images, problems)
     if found and all(problem.code != "E311" for problem in problems):
         problems.append(
             Problem(
@@ -184,10 +189,46 @@ def _agreed_classes(found: Sequence[MemberFolder], told: Classes | None, problem
     return None
 
 
-def _drawn_classes(found: Sequence[MemberFolder], problems: list[Problem]) -> Classes | None:
+def _of_known_cases(
+    folder: MemberFolder,
+    members: Sequence[MemberFolder],
+    images: Mapping[str, Sequence[Path]] | None,
+    problems: list[Problem],
+) -> MemberFolder:
+    """Leave out what is in DICOM and called like no image, or else no member of another kind.
+
+    It could not be put onto a grid, and what such a file is called may name a patient: that must not become a case.
+    """
+    if folder.kind != "dicom":
+        return folder
+    others = {subject for one in members if one.kind != "dicom" for subject in one.cases}
+    known = set(images) if images else others
+    strangers = sorted(set(folder.cases) - known)
+    if strangers:
+        labels = [file_label(folder.cases[name][""]) for name in strangers]
+        problems.append(
+            Problem(
+                code="E107" if known else "E627",
+                member=folder.id,
+                severity="error" if len(strangers) == len(folder.cases) else "warning",
+                found=f"{len(strangers)} in DICOM that no image is called like: {', '.join(labels[:5])}"
+                + (", ..." if len(labels) > 5 else ""),
+                expected="an image of the same name: contours have no voxels of their own",
+                fix="name them CASE.dcm, or a folder CASE, as the images are named; --images FOLDER with "
+                "CASE_0000.nii.gz, or a folder CASE with the DICOM series",
+            )
+        )
+    return replace(folder, cases={name: files for name, files in folder.cases.items() if name in known})
+
+
+def _drawn_classes(found: Sequence[MemberFolder], images: Path | None, problems: list[Problem]) -> Classes | None:
     """Structures that every case of every member has in DICOM, as classes that may overlap: contours do."""
-    drawn = names_in(files[""] for folder in found for files in folder.cases.values())
-    everywhere = set.intersection(*drawn) if drawn else set()
+    subjects = {subject for folder in found for subject in folder.cases}
+    known = find_images(images, known=subjects) if images and images.is_dir() else subjects
+    drawn = names_in(files[""] for folder in found for name, files in folder.cases.items() if name in known)
+    if not drawn:  # no case has an image, or no file can be read: said there
+        return None
+    everywhere = set.intersection(*drawn)
     others = sorted(set().union(*drawn) - everywhere)
     if others or not everywhere:
         problems.append(

@@ -1,7 +1,8 @@
 """Where the parts of a study lie, and how one case of it is opened."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from plausible.core import (
     Problem,
 )
 from plausible.core.axes import axes_between
-from plausible.core.problems import locating
+from plausible.core.members import FramedSource
+from plausible.core.problems import ProblemWarning, locating
 from plausible.io.dicom_files import Accept
 from plausible.io.dicom_images import series_frame, series_geometry
 from plausible.io.images import read_image
@@ -87,6 +89,7 @@ class StudyFolders:
             load_image=(lambda: self.open_image(subject)) if images else None,
             load_members=lambda: self.open_members(subject),
             load_raters=(lambda: self.open_raters(subject)) if raters else None,
+            accept=self.accept if self.accept and self._has_dicom(subject) else (),
             load_frame=(lambda: self._series_frame(subject)) if self._is_series(subject) else None,
             files=self.files(subject),
         )
@@ -165,6 +168,10 @@ class StudyFolders:
             return series
         return grid
 
+    def _has_dicom(self, subject: str) -> bool:
+        folders = (*self.members, *self.references.values())
+        return self._is_series(subject) or any(f.kind == "dicom" and subject in f.cases for f in folders)
+
     def _is_series(self, subject: str) -> bool:
         return subject in self.images and self.images[subject][0].is_dir()
 
@@ -179,7 +186,17 @@ class StudyFolders:
         sources: list[MemberSource] = []
         for folder in folders:
             sources += self.open_one(folder, subject, grid=grid, grid_name=name, what=what)
+        with locating(subject=subject):
+            self._check_together([source for source in sources if isinstance(source, FramedSource)])
         return tuple(sources), grid
+
+    def _check_together(self, sources: Sequence[FramedSource]) -> None:
+        """Refuse contours of several patients or frames of reference, where no image says whose they should be."""
+        for source in sources[1:]:
+            first = replace(sources[0].frame_of_reference, others_accepted="other_frame" in self.accept)
+            with locating(member=source.info.id):
+                for problem in first.check_holds(source.frame_of_reference, what=source.info.id, of=sources[0].info.id):
+                    warnings.warn(ProblemWarning(problem), stacklevel=2)
 
     def open_one(
         self, folder: MemberFolder, subject: str, *, grid: Geometry, grid_name: str, what: str = "member"
@@ -189,7 +206,7 @@ class StudyFolders:
         Raises:
             InvalidInput: E201, E202 and what the readers find.
         """
-        own = folder.classes or self.classes
+        own = self.classes if folder.kind == "dicom" else folder.classes or self.classes  # found by name
         frame = self._series_frame(subject) if folder.kind == "dicom" and self._is_series(subject) else None
         opened, geometry = folder.open(subject, classes=own, on=grid, frame=frame)
         file = next(iter(folder.cases[subject].values())).name

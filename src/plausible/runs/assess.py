@@ -1,12 +1,14 @@
 """Assess the cases of a study: maps, rows, verdicts and pages; what is done already is kept."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from plausible.core import Case, InvalidInput, Study, provenance
-from plausible.io import hash_files, is_complete, write_case
+from plausible.core import Case, InvalidInput, Problem, Study, provenance
+from plausible.core.problems import ProblemWarning, collecting
+from plausible.io import case_inputs, is_complete, write_case
 from plausible.io.atomic import write_text
 from plausible.io.results import SEGMENTATION
 from plausible.report import MapFile, to_json
@@ -83,14 +85,19 @@ def assess_case(
     made = provenance(
         f"assess {told(told_settings)}".strip(),
         settings=told_settings,
-        inputs=hash_files(case.files)
+        inputs=case_inputs(case)
         | ({CALIBRATION_JSON: calibrations.sha256} if calibrations else {})
         | ({"learned": learned.sha256} if learned else {}),
         ensemble=study.ensemble,
     )
     if not overwrite and is_complete(folder, made.key):
         return False
-    found = assess_members(case.members(), settings)
+    odd = list[Problem]()
+    with collecting(odd):
+        found = assess_members(case.members(), settings)
+        channels = _channels(case)
+    for problem in odd:  # for this run's list; in case.json they stay
+        warnings.warn(ProblemWarning(problem), stacklevel=2)
     found = learned.added(found) if learned else found
     infos = [asdict(info) for info in found.members.infos]
     sidecar = {
@@ -115,7 +122,8 @@ def assess_case(
         provenance=made,
         maps=[_segmentation_file(found), *map(_map_file, listed)],
         image=[relative(path, to=output) for path in image_files(case)],
-        channels=_channels(case),
+        channels=channels,
+        odd=odd,
     )
     write_text(folder / CASE_JSON, to_json(calibrated(report, found, calibrations) if calibrations else report))
     return True

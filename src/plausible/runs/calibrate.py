@@ -26,7 +26,7 @@ from plausible.calibrate import (
     sample_voxels,
 )
 from plausible.core import Case, InvalidInput, Score, Study, provenance, select
-from plausible.io import hash_files
+from plausible.io import case_inputs
 from plausible.io.atomic import write_json
 from plausible.runs.calibrate_settings import CalibrateSettings, FailureRule
 from plausible.runs.calibration import Calibrations
@@ -57,7 +57,7 @@ def measure_cases(
 
     def run(case: Case) -> bool:
         path = folder / case.subject / CURVES_JSON
-        key = provenance("calibrate", settings=asdict(scoring), inputs=hash_files(case.files)).key
+        key = provenance("calibrate", settings=asdict(scoring), inputs=case_inputs(case)).key
         before = None if overwrite else read_json(path)
         if before is not None and before.get("key") == key:
             measured[case.subject] = CalibrationCase.from_dict(before)

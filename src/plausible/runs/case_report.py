@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 
 from plausible.aggregate import mean_pairwise_dice, pairwise_dice, touches_edge, volume_interval, worst_slice
-from plausible.core import Case, MemberInfo, Provenance
+from plausible.core import Case, MemberInfo, Problem, Provenance
 from plausible.report import CaseReport, Interval, MapFile, SliceProfile, State, StructureSummary, Verdict
 from plausible.runs.assess_case import PROBABILITY, Assessment, volume_ml, warnings_of
 from plausible.runs.settings import AssessSettings
@@ -27,6 +27,7 @@ def case_report(
     maps: Sequence[MapFile],
     image: Sequence[str],
     channels: Sequence[str],
+    odd: Sequence[Problem] = (),
 ) -> CaseReport:
     """Return what case.json holds of an assessed case."""
     structures = tuple(_structures(found, settings))
@@ -58,7 +59,7 @@ def case_report(
         hard_members=all(source.hard for source in members.sources),
         image=tuple(image),
         channels=tuple(channels),
-        warnings=tuple(warnings_of(members, empty)),
+        warnings=(*warnings_of(members, empty), *dict.fromkeys(f"{one.title}: {one.found}." for one in odd)),
     )
 
 

@@ -23,7 +23,7 @@ from plausible.diversity.summary import (
     pooled_lines,
     pooled_parts,
 )
-from plausible.io import hash_files, write_failures, write_rows, write_scalar_map
+from plausible.io import case_inputs, write_failures, write_rows, write_scalar_map
 from plausible.io.atomic import plain_json, write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.diversity import DiversityReport, diversity_page
@@ -107,7 +107,7 @@ def _measure(
 ) -> bool:
     folder = output / case.subject
     chosen = {name: value for name, value in asdict(settings).items() if name != "resamples"}
-    inputs = hash_files(case.files)
+    inputs = case_inputs(case)
     made = provenance(
         f"diversity {told(chosen)}",
         settings={**chosen, "design": content_key(design) if design else ""},

@@ -2,15 +2,18 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from plausible.core import Case, Dose, Members, Problem, ScalarMap, Study, provenance, sha256_of
+from plausible.core.members import FramedSource
 from plausible.core.problems import ProblemWarning, collecting
 from plausible.dose import SHIPPED, ConstraintSet, parse_constraints, shipped_constraints
-from plausible.io import hash_files, write_scalar_map
+from plausible.io import case_inputs, hash_files, write_scalar_map
 from plausible.io.atomic import write_text
+from plausible.io.dicom.datasets import file_label
+from plausible.io.dicom_files import is_dicom_file
 from plausible.io.doses import check_overlap, find_doses, read_dose
 from plausible.io.nifti import describe
 from plausible.io.rows import write_table
@@ -62,8 +65,9 @@ def plan_doses(study: Study, folder: Path, constraints: str | None) -> DosePlan:
     chosen, sha256 = read_constraints(constraints or DEFAULT_SET)
     lacking = [case.subject for case in study if case.subject not in doses]
     if len(lacking) == len(study):
+        told_doses = [file_label(path) if is_dicom_file(path) else name for name, path in doses.items()]
         raise ValueError(
-            f"{folder.name}: no dose has the name of a case; doses: {_some(doses)}; cases: {_some(lacking)}"
+            f"{folder.name}: no dose has the name of a case; doses: {_some(told_doses)}; cases: {_some(lacking)}"
         )
     there = {subject: path for subject, path in doses.items() if subject not in lacking}
     return DosePlan(there, chosen, sha256, tuple(_without_dose(subject, folder) for subject in lacking))
@@ -145,7 +149,8 @@ def _judge(
     made = provenance(
         f"dose {told(chosen)}",
         settings={**chosen, "constraints": plan.constraints.name},
-        inputs=hash_files({**case.files, **files})
+        inputs=case_inputs(case)
+        | hash_files(files)
         | {"constraints": plan.sha256}
         | ({DOSE_CALIBRATION_JSON: calibrations.sha256} if calibrations else {}),
     )
@@ -154,8 +159,8 @@ def _judge(
     odd = list[Problem]()
     with collecting(odd):
         dose = read_dose(source, subject=case.subject)
-    odd += _belongs(case, dose)
     members, raters = case.members(), case.raters()
+    odd += _belongs(case, dose, members, raters)
     check_overlap(dose, members.geometry, subject=case.subject, file=source.name)
     found = assess_dose(members, dose, plan.constraints, settings, raters=raters)
     odd += [_beyond(case.subject, name, share) for name, share in found.outside.items()]
@@ -171,12 +176,16 @@ def _judge(
     return True
 
 
-def _belongs(case: Case, dose: Dose) -> tuple[Problem, ...]:
-    """Refuse a dose in another frame of reference, or of another patient, than the image, where both say."""
-    frame = case.frame()
-    if frame is None or dose.frame is None:
-        return ()
-    return frame.check_holds(dose.frame, what="dose")
+def _belongs(case: Case, dose: Dose, members: Members, raters: Members | None) -> list[Problem]:
+    """Refuse a dose of another patient or frame of reference than image, members or references, as far as they say."""
+    if dose.frame is None:
+        return []
+    own = replace(dose.frame, others_accepted="other_frame" in case.accept)
+    frames = {"image": found} if (found := case.frame()) else {}
+    sources = (*members.sources, *(raters.sources if raters else ()))
+    frames |= {source.info.id: source.frame_of_reference for source in sources if isinstance(source, FramedSource)}
+    told = [problem for name, frame in frames.items() for problem in own.check_holds(frame, what=name, of="dose")]
+    return list(dict.fromkeys(told))
 
 
 def _report(

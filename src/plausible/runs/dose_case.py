@@ -13,6 +13,7 @@ from plausible.dose import (
     DoseMetric,
     DoseSensitivity,
     MemberDvhs,
+    all_drawn,
     constraint_risk,
     coverage_map,
     dose_on_grid,
@@ -70,8 +71,10 @@ def assess_dose(
         settings: how it is judged.
         raters: references, whose own metrics stand beside the members'.
     """
-    dvhs = member_dvhs(members, dose, interpolation=settings.dose_interpolation)
-    theirs = member_dvhs(raters, dose, interpolation=settings.dose_interpolation) if raters else {}
+    drawn = all_drawn(members) and (raters is None or all_drawn(raters))
+    soft = not any(source.hard for source in members.sources)  # cut below the voxel: contours may stand beside them
+    dvhs = member_dvhs(members, dose, interpolation=settings.dose_interpolation, drawn=drawn)
+    theirs = member_dvhs(raters, dose, interpolation=settings.dose_interpolation, drawn=drawn or soft) if raters else {}
     on_grid = dose_on_grid(dose, members.geometry, interpolation=settings.dose_interpolation)
     aware = np.zeros(members.geometry.shape, dtype=np.float32)
     structures, rows = list[StructureDose](), list[Score]()

@@ -11,7 +11,7 @@ import numpy as np
 
 import plausible
 from plausible.core import Case, Member, MemberInfo, Members, Problem, Study, content_key
-from plausible.io import hash_files, is_stored, store_path, write_member, write_members_json
+from plausible.io import case_inputs, is_stored, store_path, write_member, write_members_json
 from plausible.io.atomic import remove_leftovers
 from plausible.io.store import StoredAs, refuse_other_members
 from plausible.runs.walk import OnCase, attempted
@@ -95,7 +95,7 @@ def draw_case(
     Raises:
         InvalidInput: E315, nothing but label maps that agree; and what the readers of the members find.
     """
-    made = {"version": plausible.__version__, "inputs": hash_files(case.files), "copula": told(settings)}
+    made = {"version": plausible.__version__, "inputs": case_inputs(case), "copula": told(settings)}
     keys = [content_key({**made, "seed": seed, "draw": k, "stored_as": stored_as}) for k in range(samples)]
     paths = [store_path(store, member=f"draw_{k}", subject=case.subject) for k in range(samples)]
     missing = [k for k in range(samples) if overwrite or not is_stored(paths[k], key=keys[k])]

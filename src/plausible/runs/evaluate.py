@@ -19,7 +19,7 @@ from plausible.evaluate import (
     protocol_rows,
     references_of,
 )
-from plausible.io import hash_files
+from plausible.io import case_inputs
 from plausible.io.atomic import write_json
 from plausible.measure import default_slab_voxels
 from plausible.runs.evaluation import EvaluatedCase
@@ -70,7 +70,7 @@ def referenced(study: Study) -> tuple[str, ...]:
 def _evaluate(case: Case, output: Path, *, settings: EvaluateSettings, overwrite: bool) -> bool:
     path = output / case.subject / EVALUATION_JSON
     chosen = asdict(settings)
-    made = provenance(f"evaluate {told(chosen)}", settings=chosen, inputs=hash_files(case.files))
+    made = provenance(f"evaluate {told(chosen)}", settings=chosen, inputs=case_inputs(case))
     if not overwrite and made_before(path, made.key):
         return False
     raters = case.raters()

@@ -116,7 +116,8 @@ def _source(series: Path | None, output: Path, series_uid: str | None) -> Source
                 fix="choose another folder with -o",
             )
         )
-    return source_of(read_series(series, series_uid=series_uid))
+    read = read_series(series, series_uid=series_uid, fill_missing=True, resample_uneven=True, resample_tilt=True)
+    return source_of(read)  # says what can be done where slices were interpolated
 
 
 def _export(

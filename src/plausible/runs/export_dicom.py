@@ -19,7 +19,8 @@ from plausible.runs.dose_tables import read_dose_result
 from plausible.runs.export_case import ResultOfCase
 from plausible.runs.export_contours import contours_of, doubts
 from plausible.runs.export_settings import ExportSettings
-from plausible.runs.replan_doses import PLANS, REPLANNED, REPLANNED_SD
+from plausible.runs.layout import read_json
+from plausible.runs.replan_doses import PLANS, REPLAN_JSON, REPLANNED, REPLANNED_SD
 
 DOSES = (DOSE_MAP,)
 """Maps that are doses. One in Gy need not be: the dose-aware uncertainty is a difference of doses, times a share."""
@@ -113,7 +114,7 @@ def rtdose_statistics(case: ResultOfCase, source: SourceSeries, folder: Path, _:
     """Mean and SD of the doses that were planned again on every plausible contour."""
     files = []
     for name in REPLANNED:
-        found = next((path for path in _replanned(case, name) if path.is_file()), None)
+        found = _replanned(case, name)
         if found is None:
             raise InvalidInput(
                 Problem(
@@ -132,9 +133,13 @@ def rtdose_statistics(case: ResultOfCase, source: SourceSeries, folder: Path, _:
     return Written(tuple(files), {})
 
 
-def _replanned(case: ResultOfCase, name: str) -> tuple[Path, ...]:
-    """Where plausible replan, or dose --replan, leaves a map."""
-    return case.folder / f"{name}.nii.gz", case.folder.parent / PLANS / case.subject / f"{name}.nii.gz"
+def _replanned(case: ResultOfCase, name: str) -> Path | None:
+    """A map of plausible replan, or dose --replan, that its record lists."""
+    for folder in (case.folder, case.folder.parent / PLANS / case.subject):
+        listed = (read_json(folder / REPLAN_JSON) or {}).get("maps", [])
+        if f"{name}.nii.gz" in listed and (folder / f"{name}.nii.gz").is_file():
+            return folder / f"{name}.nii.gz"
+    return None
 
 
 DICOM_TARGETS: Mapping[str, DicomTarget] = {

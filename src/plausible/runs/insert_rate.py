@@ -22,7 +22,7 @@ from plausible.core import Case, InvalidInput, Member, Members, Problem, Study, 
 from plausible.evaluate import ProbabilityScores, negative_log_likelihood, presence_scores, probability_scores
 from plausible.evaluate.calibration import questions
 from plausible.io.raw_dataset import find_labels, read_reference
-from plausible.io.results import hash_files
+from plausible.io.results import case_inputs
 from plausible.sample import Sampling, SegmentationModel, image_study
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -215,7 +215,7 @@ def _comparable(row: RateScore) -> float:
 
 
 def _key(plain: SegmentationModel, study: Study, sampling: Sampling, *, rates: Sequence[float], near_mm: float) -> str:
-    files = {name: sha256 for case in study for name, sha256 in hash_files(case.files).items()}
+    files = {name: sha256 for case in study for name, sha256 in case_inputs(case).items()}
     asked = {**asdict(sampling), "insert_rate": sorted(set(rates)), "near_mm": near_mm}
     model = [dict(plain.identity(member)) for member in range(len(plain.infos))]
     return content_key({"version": plausible.__version__, "files": files, "asked": asked, "model": model})

@@ -26,7 +26,7 @@ from plausible.dose.plan import (
     fit_names,
     targets_of,
 )
-from plausible.io import hash_files, write_failures
+from plausible.io import case_inputs, hash_files, write_failures
 from plausible.io.atomic import write_json, write_text
 from plausible.io.rows import write_table
 from plausible.report.page import svg_file
@@ -34,14 +34,14 @@ from plausible.report.replan import LOOP_COLUMNS, LoopLine, LoopReport, loop_cha
 from plausible.runs.layout import FAILURES, made_before, make_folder
 from plausible.runs.replan_case import OnPlan, loop_case
 from plausible.runs.replan_contours import body_of, contourings_of
-from plausible.runs.replan_doses import PLANS, write_statistics
+from plausible.runs.replan_doses import PLANS, REPLAN_JSON, REPLANNED, write_statistics
 from plausible.runs.replan_fixed import BODY_MASK, FixedStructures
 from plausible.runs.replan_patient import Patient, Size, size_of
 from plausible.runs.replan_record import loop_record, matrices_of, plain
 from plausible.runs.replan_settings import NoiseSettings, ReplanSettings
 from plausible.runs.walk import OnCase, attempted
 
-CASE = RESULT = "replan.json"
+CASE = RESULT = REPLAN_JSON
 TABLE, PAGE, CHART = "replan.csv", "replan.html", "closed_loop.svg"
 CAVEATS = (
     "Research plans of fluence only: no sequencing, no set-up error, beams at fixed angles; not for treatment.",
@@ -140,11 +140,13 @@ def replan_case(
         UnfitEnvironment: E650 or E901, pyRadPlan is not there or does not work; E903, results cannot be written.
     """
     told = replan or Replan()
-    files = {**case.files, **(fixed.files_of(case.subject) if fixed else {})}
-    made = provenance("replan", settings=told.to_dict(), inputs=hash_files(files))
+    others = hash_files(fixed.files_of(case.subject)) if fixed else {}
+    made = provenance("replan", settings=told.to_dict(), inputs={**case_inputs(case), **others})
     known = made_before(folder / CASE, made.key)
-    if known:
+    if known and all((folder / name).is_file() for name in known.get("maps", [""])):
         return known, True
+    for name in (CASE, *(f"{one}.nii.gz" for one in REPLANNED)):
+        (folder / name).unlink(missing_ok=True)
     patient, reference, left_out = _patient(case, told, fixed)
     goals = fit_names(told.goals, list(patient.contourings[0].regions))
     drawn = [name for name, region in patient.contourings[0].regions.items() if region.mask.any()]

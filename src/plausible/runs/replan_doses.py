@@ -9,6 +9,7 @@ from plausible.core import ScalarMap
 from plausible.dose.plan import FinishedPlan, Influence
 from plausible.io import write_scalar_map
 
+REPLAN_JSON = "replan.json"
 PLANS = "replan"
 """Folder of plans beside a case's results."""
 REPLANNED_MEAN, REPLANNED_SD = REPLANNED = ("replanned_dose_mean", "replanned_dose_sd")

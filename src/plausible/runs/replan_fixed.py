@@ -12,7 +12,7 @@ import numpy as np
 
 from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, MemberInfo, Problem, standard_name
 from plausible.io.dicom_files import is_dicom_case
-from plausible.io.dicom_members import open_dicom, written_names
+from plausible.io.dicom_members import drawn_names, open_dicom
 from plausible.io.nifti import read_labels, stem
 
 BODY_MASK = "body"
@@ -75,7 +75,7 @@ class FixedStructures:
 
 
 def _drawn(path: Path, *, on: Geometry | None, frame: FrameOfReference | None, wanted: Wanted) -> dict[str, np.ndarray]:
-    names = written_names(path)
+    names = drawn_names(path)
     outline = [name for name in names if standard_name(name) == OUTLINE]
     chosen = dict.fromkeys([*wanted(names), *outline[:1]])
     if not chosen:

@@ -4,7 +4,7 @@ The unit of work is one member of one case, written whole or not at all under a 
 A run that was killed is rerun and predicts what is missing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import plausible
 from plausible.core import Case, InvalidInput, Problem, Study, content_key
 from plausible.io.atomic import remove_leftovers
+from plausible.io.dicom_files import Accept
 from plausible.io.images import find_images, read_image
-from plausible.io.results import hash_files
+from plausible.io.results import case_inputs
 from plausible.io.store import (
     StoredAs,
     is_stored,
@@ -37,7 +38,7 @@ class Predicted:
     failures: tuple[Problem, ...]
 
 
-def image_study(images: Path, model: SegmentationModel) -> Study:
+def image_study(images: Path, model: SegmentationModel, *, accept: Collection[Accept] = ()) -> Study:
     """Images of a folder (`CASE_0000.nii.gz`, as nnU-Net names them) as cases without references, read when asked for.
 
     Raises:
@@ -54,7 +55,7 @@ def image_study(images: Path, model: SegmentationModel) -> Study:
                 fix="give the folder that holds the images",
             )
         )
-    return Study(images.name, model.classes, tuple(_case(name, paths, model) for name, paths in found.items()))
+    return Study(images.name, model.classes, tuple(_case(name, paths, model, accept) for name, paths in found.items()))
 
 
 def predict_study(
@@ -121,7 +122,7 @@ def predict_case(
 
 def member_keys(model: SegmentationModel, case: Case, *, stored_as: StoredAs) -> list[str]:
     """Keys of the members of a case: hashes of version, model, image files and settings."""
-    image = hash_files(case.files)
+    image = case_inputs(case)
     common = {"version": plausible.__version__, "image": image, "stored_as": stored_as}
     return [content_key({**common, **model.identity(m)}) for m in range(len(model.infos))]
 
@@ -133,10 +134,11 @@ def _inserted_dropout(model: SegmentationModel) -> dict[str, Any]:
     return {"inserted_dropout": found} if found else {}
 
 
-def _case(subject: str, paths: list[Path], model: SegmentationModel) -> Case:
+def _case(subject: str, paths: list[Path], model: SegmentationModel, accept: Collection[Accept]) -> Case:
     return Case(
         subject,
         model.classes,
-        load_image=lambda: read_image(paths, channels=model.channels, subject=subject),
+        load_image=lambda: read_image(paths, channels=model.channels, subject=subject, accept=accept),
+        accept=tuple(accept) if paths[0].is_dir() else (),
         files={path.name: str(path) for path in paths},
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from plausible.core import Case, Image, InvalidInput, LabelSource, Problem, Study
 from plausible.io.raw_dataset import read_dataset
-from plausible.io.results import hash_files
+from plausible.io.results import case_inputs
 from plausible.train.fingerprint import CaseFingerprint, case_fingerprint
 from plausible.train.split import Split, split_cases
 
@@ -42,7 +42,7 @@ def survey(study: Study, split: Split) -> Surveyed:
             problems.append(error.problem)
             continue
         measured[subject] = case_fingerprint(image, labels)
-        hashes |= hash_files(case.files)
+        hashes |= case_inputs(case)
     usable = Split(_among(split.train, measured), _among(split.validation, measured))
     _check_trainable(study, usable, measured, problems)
     return Surveyed(study, usable, measured, hashes, tuple(problems))

@@ -26,6 +26,7 @@ from plausible.io.dicom.objects import (
     as_structures,
 )
 from plausible.io.dicom.planes import ENHANCED, IMAGES, first_plane, orientation_key
+from plausible.io.dicom_files import walked
 
 _ENDINGS = ("", ".dcm", ".dicom", ".ima")
 """Endings of DICOM files: one of these that cannot be read is a loss, any other is a file beside them."""
@@ -103,7 +104,7 @@ def sort_folder(source: Path | Sequence[Path] | DicomFolder) -> DicomFolder:
 def _files(source: Path | Sequence[Path]) -> list[Path]:
     if not isinstance(source, Path):
         return sorted(source)
-    return [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    return [source] if source.is_file() else sorted(walked(source))
 
 
 def _sorted(headers: Iterable[tuple[Path, Any]], problems: tuple[Problem, ...]) -> DicomFolder:

@@ -143,8 +143,9 @@ def as_instance(path: Path, header: Any) -> Instance:
 
 
 def patient_of(header: Any) -> str:
-    """Hash of the PatientID: enough to see whether two objects are of one patient."""
-    return hashlib.sha256(text(header, "PatientID").encode()).hexdigest()[:16]
+    """Hash of the PatientID: enough to see whether two objects are of one patient; empty if there is none."""
+    patient = text(header, "PatientID")
+    return hashlib.sha256(patient.encode()).hexdigest()[:16] if patient else ""
 
 
 def frame_of(header: Any) -> FrameOfReference:

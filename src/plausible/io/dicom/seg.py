@@ -4,8 +4,7 @@ Empty frames are left out of such files and slices are counted from another end,
 image by `match_geometry`; without an image the segments keep the file's own grid.
 """
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer
 
 from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, LabelMap
-from plausible.core.problems import ProblemWarning, locating
+from plausible.core.problems import locating
 from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, file_label, refusal, text, tolerant
 from plausible.io.dicom.folder import sort_folder
 from plausible.io.dicom.highdicom_parts import highdicom
@@ -23,6 +22,8 @@ from plausible.io.dicom.roi_names import unique_names
 from plausible.io.dicom.series import SeriesImage
 
 SegKind = Literal["binary", "fractional", "labelmap"]
+HALF = 0.5
+"""Share of a segment from which a voxel belongs to its mask."""
 KINDS: Mapping[str, SegKind] = {"BINARY": "binary", "FRACTIONAL": "fractional"}
 
 
@@ -46,7 +47,7 @@ class SegImage:
 
     def mask(self, name: str) -> Bool[np.ndarray, "i j k"]:
         """Voxels of which a segment has at least half."""
-        return self.fractions[name] >= 0.5
+        return self.fractions[name] >= HALF
 
     def label_map(self) -> LabelMap:
         """Return all segments as labels, by their numbers.
@@ -80,27 +81,16 @@ def read_seg(path: Path, *, image: SeriesImage | None = None) -> SegImage:
             reference or patient; E619.
         UnfitEnvironment: E901 without the extra `dicom`.
     """
-    return seg_on_grid(path, image.geometry, frame=image.frame) if image else seg_on_grid(path, None)
-
-
-def seg_on_grid(path: Path, grid: Geometry | None, *, frame: FrameOfReference | None = None) -> SegImage:
-    """Read a DICOM SEG file onto a grid, whose frame of reference it must share where that is known.
-
-    Args and raises as `read_seg`; a grid of None keeps the file's own.
-    """
     with tolerant():
-        _check_is_seg(path)
-        seg = highdicom().seg.segread(path)
-        rows, columns, frames = int(seg.Rows), int(seg.Columns), int(seg.get("NumberOfFrames") or 1)
-        check_size(frames * rows * columns, path=path, what=f"{frames} frames {rows}×{columns}")
-        if frame is not None:
+        seg = _opened(path)
+        if image is not None:
             with locating(file=file_label(path)):
-                for problem in frame.check_holds(frame_of(seg), what="segmentation"):
-                    warnings.warn(ProblemWarning(problem), stacklevel=2)
+                image.frame.check_holds(frame_of(seg), what="segmentation")
         written = {
             int(number): text(seg.get_segment_description(number), "SegmentLabel") for number in seg.segment_numbers
         }
         named, _ = unique_names(written, path=path)
+        grid = image.geometry if image else None
         placed = {name: _placed(path, seg, number, grid) for number, name in named.items()}
         return SegImage(
             kind=KINDS.get(str(seg.SegmentationType), "labelmap"),
@@ -110,6 +100,28 @@ def seg_on_grid(path: Path, grid: Geometry | None, *, frame: FrameOfReference | 
             instance_uid=text(seg, "SOPInstanceUID"),
             frame=frame_of(seg),
         )
+
+
+def segments_on_grid(path: Path, grid: Geometry, numbers: Sequence[int]) -> tuple[np.ndarray, ...]:
+    """Read some segments of a DICOM SEG onto a grid: bool of masks, else the share or probability as float32.
+
+    Raises:
+        InvalidInput: E601, the file is none; E201, its grid is not this one; E619.
+        UnfitEnvironment: E901 without the extra `dicom`.
+    """
+    with tolerant():
+        seg = _opened(path)
+        soft = KINDS.get(str(seg.SegmentationType)) == "fractional"
+        found = (_placed(path, seg, number, grid)[0] for number in numbers)
+        return tuple(values if soft else values >= HALF for values in found)
+
+
+def _opened(path: Path) -> Any:
+    _check_is_seg(path)
+    seg = highdicom().seg.segread(path)
+    rows, columns, frames = int(seg.Rows), int(seg.Columns), int(seg.get("NumberOfFrames") or 1)
+    check_size(frames * rows * columns, path=path, what=f"{frames} frames {rows}×{columns}")
+    return seg
 
 
 def _check_is_seg(path: Path) -> None:
