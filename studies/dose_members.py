@@ -9,8 +9,8 @@ patient's dose, against the metric of the clinical contour. Two questions:
 - **Number.** Absolute error of the ensemble's metric, and CRPS of the members' metrics, mean over all subsets of M
   members, for each M, with the change from one member to all (paired interval over patients).
 - **Diversity at equal M.** In each patient and organ, over all pairs of members: Spearman correlation of the pair's
-  Dice with its error and with its CRPS. Above 0, pairs that agree less are better. Mean over organs, then patients, with its
-  interval.
+  Dice with its error and with its CRPS. Above 0, pairs that agree less are better. Mean over organs, then patients,
+  with its interval.
 
 A patient that was read is kept. Held-out patients chose nothing.
 """
