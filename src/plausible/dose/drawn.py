@@ -15,13 +15,16 @@ from plausible.dose.dvh import Dvh
 from plausible.dose.interpolation import DoseField
 from plausible.dose.structure import voxels_dvh
 
-FINE_MM = 1.0
-"""Edge of the voxels that are asked how many members hold them, as far as there are not too many."""
-MOST_VOXELS = 8_000_000
+HALF = 0.5 - 1e-6
+"""Share from which a voxel counts as held."""
+FINEST_MM = 0.25
+"""Smallest edge of the voxels that are asked how many members hold them; small structures get it."""
+MOST_VOXELS = 3_000_000
+"""Of a large structure's box: its voxels are larger."""
 
 
 def majority_dvh(drawn: Sequence[Contours], field: DoseField, *, image: Geometry) -> Dvh:
-    """DVH of the voxels of a fine grid of which the members hold at least half on average.
+    """DVH of the voxels of a fine grid that more than half of the members hold, as the label rule has it.
 
     Args:
         drawn: contours of one structure, of each member.
@@ -29,17 +32,15 @@ def majority_dvh(drawn: Sequence[Contours], field: DoseField, *, image: Geometry
         image: grid they were drawn on.
     """
     grid = finer(image.cut(_box(drawn, image)))
-    held = np.zeros(grid.shape, dtype=np.float32)
+    held = np.zeros(grid.shape, dtype=np.uint16)
     for contours in drawn:
-        held += rasterise(contours, grid, drawn_on=image)
-    inside = held >= (0.5 - 1e-6) * len(drawn)
-    found = voxels_dvh(np.argwhere(inside), field, geometry=grid)
-    return found
+        held += rasterise(contours, grid, drawn_on=image) >= HALF
+    return voxels_dvh(np.argwhere(2 * held > len(drawn)), field, geometry=grid)
 
 
 def finer(grid: Geometry) -> Geometry:
     """The same volume in smaller voxels."""
-    edge = FINE_MM
+    edge = FINEST_MM
     while True:
         parts = [max(1, math.ceil(spacing / edge - 1e-6)) for spacing in grid.spacing_mm]
         shape = tuple(n * part for n, part in zip(grid.shape, parts, strict=True))
