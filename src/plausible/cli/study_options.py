@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from plausible.cli.options import accepted
 from plausible.core import Study
@@ -10,6 +9,7 @@ from plausible.io import read_study
 from plausible.io.activation import Values
 from plausible.io.member_folders import Structures
 from plausible.io.nifti_members import LastAxis
+from plausible.io.study import StudyKeywords
 from plausible.io.study_toml import Align
 
 
@@ -44,10 +44,18 @@ class StudyOptions:
     def __post_init__(self) -> None:
         accepted(self.accept)
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> StudyKeywords:
         """Return the arguments of `read_study`."""
-        names = ("images", "values", "last_axis", "structures", "align", "allow_missing", "accept")
-        return {**{name: getattr(self, name) for name in names}, "references": raters_of(self.references)}
+        return StudyKeywords(
+            images=self.images,
+            references=raters_of(self.references),
+            values=self.values,
+            last_axis=self.last_axis,
+            structures=self.structures,
+            align=self.align,
+            allow_missing=self.allow_missing,
+            accept=accepted(self.accept),
+        )
 
     def study(self, members: Path) -> Study:
         """Find the study.

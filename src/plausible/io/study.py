@@ -7,6 +7,7 @@ DICOM `IMAGES/<CASE>/` and `REFERENCES/<CASE>/` (or `<CASE>.dcm`), which may be 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem, Study
 from plausible.core.problems import located
@@ -25,23 +26,10 @@ from plausible.io.study_problems import class_problems, gaps
 from plausible.io.study_toml import Align, StudyToml, read_study_toml
 
 
-def read_study(
-    members: Path,
-    *,
-    images: Path | None = None,
-    references: Path | Mapping[str, Path] | None = None,
-    classes: Classes | None = None,
-    values: Values | None = None,
-    last_axis: LastAxis | None = None,
-    structures: Structures | None = None,
-    align: Align | None = None,
-    allow_missing: bool = False,
-    accept: Collection[Accept] = (),
-) -> Study:
-    """Find the cases of a study and who predicted them; nothing but names and dataset.json is read yet.
+class StudyKeywords(TypedDict, total=False):
+    """What a user may say about a study, by keyword.
 
-    Args:
-        members: folder with one folder per member, or a study.toml (or a folder that holds one).
+    Attributes:
         images: folder of images, `CASE_0000.nii.gz`; None if there are none.
         references: folder of label maps, or one folder per rater by name.
         classes: what the channels mean; None asks dataset.json, members.json or study.toml.
@@ -53,6 +41,25 @@ def read_study(
         accept: what of DICOM is accepted although it would be refused: "missing_slices" (single ones), "uneven_slices"
             and "tilted_gantry" are resampled, "other_frame" means that somebody checked coordinates of objects in
             another frame of reference.
+    """
+
+    images: Path | None
+    references: Path | Mapping[str, Path] | None
+    classes: Classes | None
+    values: Values | None
+    last_axis: LastAxis | None
+    structures: Structures | None
+    align: Align | None
+    allow_missing: bool
+    accept: Collection[Accept]
+
+
+def read_study(members: Path, **told: Unpack[StudyKeywords]) -> Study:
+    """Find the cases of a study and who predicted them; nothing but names and dataset.json is read yet.
+
+    Args:
+        members: folder with one folder per member, or a study.toml (or a folder that holds one).
+        **told: what the files do not say, see `StudyKeywords`; it goes before what study.toml says.
 
     Returns:
         The cases, with the problems found so far: missing members (E102), one member only (E104), images without
@@ -62,18 +69,7 @@ def read_study(
         InvalidInput: what concerns the study as a whole: E108 no members, E103 another order of classes, E308 other
             classes, E311 no classes told, E313, E105 members that are copies, E110 a study.toml that cannot be read.
     """
-    folders = find_study(
-        members,
-        images=images,
-        references=references,
-        classes=classes,
-        values=values,
-        last_axis=last_axis,
-        structures=structures,
-        align=align,
-        allow_missing=allow_missing,
-        accept=accept,
-    )
+    folders = find_study(members, **told)
     of_all = [p for p in folders.problems if p.severity == "error" and not p.subject]
     if of_all:
         raise InvalidInput(of_all[0])
@@ -81,44 +77,40 @@ def read_study(
     return Study(folders.name, folders.classes, cases, folders.problems, _ensemble(members))
 
 
-def find_study(
-    members: Path,
-    *,
-    images: Path | None = None,
-    references: Path | Mapping[str, Path] | None = None,
-    classes: Classes | None = None,
-    values: Values | None = None,
-    last_axis: LastAxis | None = None,
-    structures: Structures | None = None,
-    align: Align | None = None,
-    allow_missing: bool = False,
-    accept: Collection[Accept] = (),
-) -> StudyFolders:
+def find_study(members: Path, **told: Unpack[StudyKeywords]) -> StudyFolders:
     """Find the folders of a study and everything that is wrong with them; it does not stop at the first problem.
 
-    Arguments are as `read_study` has them, and they go before what study.toml says.
+    Arguments are as `read_study` has them.
 
     Raises:
         InvalidInput: E110, a study.toml that cannot be read.
     """
     toml = _toml(members)
     problems = list[Problem]()
-    told = Told(values or toml.values, last_axis or toml.last_axis)
-    found = _members(members, toml, told, classes or toml.classes, structures or toml.structures, problems)
-    folder = images or toml.images
-    agreed = _agreed_classes(found, classes or toml.classes, folder, problems)
+    classes, folder = told.get("classes") or toml.classes, told.get("images") or toml.images
+    files = Told(told.get("values") or toml.values, told.get("last_axis") or toml.last_axis)
+    found = _members(members, toml, files, classes, told.get("structures") or toml.structures, problems)
+    agreed = _agreed_classes(found, classes, folder, problems)
     if agreed:
-        problems += class_problems(found, agreed, align or toml.align)
-    raters = _raters(references if references is not None else toml.references, agreed, problems)
-    known = {subject for folder in (*found, *raters.values()) for subject in folder.cases}
+        problems += class_problems(found, agreed, told.get("align") or toml.align)
+    references = told.get("references")
+    raters = _raters(toml.references if references is None else references, agreed, problems)
+    known = {subject for one in (*found, *raters.values()) for subject in one.cases}
     pictures = _images(folder, known, problems) if folder else None
     found = [_of_known_cases(one, found, pictures, problems) for one in found]
     raters = {name: _of_known_cases(one, found, pictures, problems) for name, one in raters.items()}
-    missing, taken = allow_missing or toml.allow_missing, tuple(accept) or toml.accept
+    missing = told.get("allow_missing", False) or toml.allow_missing
     problems += gaps(found, images=pictures, references=raters, allow_missing=missing)
-    channels = _channels(folder, found, problems)
     return StudyFolders(
-        toml.name, tuple(found), pictures or {}, raters, agreed, channels, missing, tuple(problems), taken
+        name=toml.name,
+        members=tuple(found),
+        images=pictures or {},
+        references=raters,
+        agreed=agreed,
+        channels=_channels(folder, found, problems),
+        allow_missing=missing,
+        problems=tuple(problems),
+        accept=tuple(told.get("accept", ())) or toml.accept,
     )
 
 

@@ -1,19 +1,18 @@
 """Say what lies in a folder, whether it fits together, how much memory it needs, and how to mend what is wrong."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem
-from plausible.io import LastAxis, MemberFolder, Structures, find_study
-from plausible.io.activation import Values
-from plausible.io.dicom_files import Accept
+from plausible.io import MemberFolder, find_study
 from plausible.io.images import doubled_names, doubled_suffixes, find_images
 from plausible.io.member_folders import KINDS, member_folder
 from plausible.io.nifti_members import Told
 from plausible.io.raw_dataset import read_dataset_json, unpaired
 from plausible.io.recognise import FolderKind, folder_kind
+from plausible.io.study import StudyKeywords
 from plausible.io.study_folders import StudyFolders
-from plausible.io.study_toml import Align
 from plausible.runs.assess_case import VOTES
 from plausible.runs.inspect_case import IMAGE, CaseLook, look_at_case
 from plausible.runs.inspect_volumes import unusual_volumes
@@ -26,35 +25,14 @@ SEVERITIES = ("error", "warning", "note")
 LABEL = "label"
 
 
-def inspect(
-    path: Path,
-    *,
-    images: Path | None = None,
-    references: Path | Mapping[str, Path] | None = None,
-    classes: Classes | None = None,
-    values: Values | None = None,
-    last_axis: LastAxis | None = None,
-    structures: Structures | None = None,
-    align: Align | None = None,
-    allow_missing: bool = False,
-    accept: Collection[Accept] = (),
-    deep: bool = False,
-) -> Inspection:
+def inspect(path: Path, *, deep: bool = False, **told: Unpack[StudyKeywords]) -> Inspection:
     """Look at a folder and everything in it; never stop at the first problem.
 
     Args:
         path: folder of members, study.toml, nnU-Net raw dataset, folder of images, trained model, or results.
-        images: folder of images of a study.
-        references: folder of label maps, or one folder per rater by name.
-        classes: what the channels mean; None asks dataset.json, members.json or study.toml.
-        values: what floating-point NIfTI files hold.
-        last_axis: what a fourth axis of a NIfTI file counts.
-        structures: whether structures in files of their own exclude each other.
-        align: "names" reads members whose classes have another order by name.
-        allow_missing: a case may lack members.
-        accept: what of DICOM is accepted although it would be refused, see `read_study`.
         deep: read the voxels too: labels, values that are no probabilities, copies, empty structures. Otherwise
             headers and the directories of zip files are read.
+        **told: what is said about a study, as `read_study` has it.
 
     Returns:
         What was recognised, which member has which case, the memory of the largest case, and every problem.
@@ -67,21 +45,10 @@ def inspect(
         return Inspection(name=path.name, kind=kind, deep=deep, facts={"cases": f"{len(cases)} with results"})
     if kind == "dataset":
         return _of_folders(path.name, kind, _dataset_parts(path), deep=deep)
-    if kind == "images" and images is None and references is None:
+    if kind == "images" and told.get("images") is None and told.get("references") is None:
         return _of_folders(path.name, kind, [_images_alone(path)], deep=deep)
     try:
-        folders = find_study(
-            path,
-            images=images,
-            references=references,
-            classes=classes,
-            values=values,
-            last_axis=last_axis,
-            structures=structures,
-            align=align,
-            allow_missing=allow_missing,
-            accept=accept,
-        )
+        folders = find_study(path, **told)
     except InvalidInput as error:
         return Inspection(name=path.name, kind=kind, deep=deep, problems=(error.problem,))
     return _of_folders(folders.name, "study" if kind == "study" else "members", [folders], deep=deep)
