@@ -18,9 +18,12 @@ OTHER_ENDINGS = (
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file starts as DICOM files do."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    """Whether a file starts as DICOM files do; one that may not be read is none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def is_dicom_file(path: Path) -> bool:
