@@ -113,7 +113,10 @@ def test_killed_with_sigkill_and_rerun_ends_with_the_same_bytes(at, where, name,
     assert (half.parent.parent.name, half.name.split("-")[-1]) == (where, name)
     resumed = train(dataset, tmp_path / "m")
     assert not list(tmp_path.rglob(".tmp-*"))
-    assert without_time(resumed.info.to_dict()) == without_time(result.info.to_dict())
+    again, before = without_time(resumed.info.to_dict()), without_time(result.info.to_dict())
+    for one, other in zip(again.pop("members"), before.pop("members"), strict=True):
+        assert {key: value for key, value in one.items() if value != other[key]} == {}
+    assert again == before
     for record in result.info.members:
         assert (tmp_path / "m" / record.weights).read_bytes() == (folder / record.weights).read_bytes()
 
