@@ -70,7 +70,11 @@ def contents(folder: Path, *endings: str) -> dict[str, bytes]:
 def without_time(value: Any) -> Any:
     """JSON without what differs between two equal runs: when, and by which commit."""
     if isinstance(value, dict):
-        return {key: without_time(one) for key, one in value.items() if key not in ("created", "commit", "minutes", "cpu_minutes")}
+        return {
+            key: without_time(one)
+            for key, one in value.items()
+            if key not in ("created", "commit", "minutes", "cpu_minutes")
+        }
     return [without_time(one) for one in value] if isinstance(value, list | tuple) else value
 
 

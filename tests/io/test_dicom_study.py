@@ -348,6 +348,79 @@ def test_what_names_neither_frame_nor_patient_is_warned_of() -> None:
         known.check_holds(FrameOfReference("", "a"), what="dose")
 
 
+def test_a_case_whose_members_have_a_grid_needs_no_image(tmp_path: Path) -> None:
+    images = write_case(tmp_path)
+    grid = read_series(images / CASE).geometry
+    write_dataset_json(tmp_path / "members", ORGANS)
+    for name in (CASE, "case_b"):
+        for n in range(2):
+            save_nifti(tmp_path / "members" / f"fold_{n}" / f"{name}.nii.gz", np.zeros(grid.shape, np.uint8), grid)
+        writer.save(tmp_path / "references" / name, structures())
+    study = read_study(tmp_path / "members", images=images, references=tmp_path / "references")
+    assert {case.subject: case.load_raters is not None for case in study} == {CASE: True, "case_b": True}
+
+
+def test_a_rater_who_drew_other_patients_only_stops_nobody(tmp_path: Path) -> None:
+    images = write_case(tmp_path, structures())
+    members = write_members(tmp_path, structures(), structures(5.0))
+    writer.save(tmp_path / "other" / "case_z", structures())
+    study = read_study(members, images=images, references={"anna": images, "ben": tmp_path / "other"})
+    assert study.case(CASE).raters() is not None
+    assert {(p.code, p.member, p.severity) for p in study.problems} == {
+        ("E107", "ben", "warning"),
+        ("E106", "ben", "warning"),
+    }
+
+
+def test_a_damaged_structure_set_is_a_case_that_fails(tmp_path: Path) -> None:
+    images = write_case(tmp_path)
+    writer.save(images / "case_b" / "CT", writer.series())
+    members = write_members(tmp_path, structures(), structures(5.0))
+    for n in range(2):
+        (members / f"rater_{n}" / "case_b.dcm").write_bytes(b"nothing")
+    study = read_study(members, images=images)
+    assert [case.subject for case in study] == [CASE, "case_b"]
+    refused("E601", study.case("case_b").members)
+    assert len(quietly(study)) == 2
+
+
+def test_dicom_is_taken_where_a_known_case_has_no_converted_image(tmp_path: Path) -> None:
+    images = write_case(tmp_path)
+    grid = read_series(images / CASE).geometry
+    other = save_nifti(images / "case_b_0000.nii.gz", np.zeros(grid.shape, np.float32), grid)
+    (images / "originals").mkdir()
+    writer.save(images / "originals", writer.series())
+    assert find_images(images, known=[CASE, "case_b"]) == {CASE: [images / CASE], "case_b": [other]}
+    assert find_images(images) == {"case_b": [other]}
+
+
+def test_references_must_be_of_the_patient_of_the_members(tmp_path: Path) -> None:
+    series = read_series(write_case(tmp_path) / CASE)
+    save_nifti(tmp_path / "images" / f"{CASE}_0000.nii.gz", series.values, series.geometry)
+    writer.save(tmp_path / "references" / CASE, other_patient(structures()))
+    members = write_members(tmp_path, structures(), structures(5.0))
+    case = read_study(members, images=tmp_path / "images", references=tmp_path / "references").case(CASE)
+    assert len(case.members()) == 2
+    refused("E611", case.raters)
+
+
+@pytest.mark.parametrize(
+    ("name", "harmless"),
+    [
+        ("CT_000.dcm", True),
+        ("RTSTRUCT.dcm", True),
+        ("rs.1.2.840.113619.2.55.dcm", True),
+        ("IM-0001-0023.dcm", False),
+        ("Mueller-1.2.840.113619.2.55.dcm", False),
+        ("1985-03-12.dcm", False),
+        ("RS.12345678.plan.dcm", False),
+        ("12345-67890.dcm", False),
+    ],
+)
+def test_only_harmless_names_of_files_are_told(name: str, harmless: bool) -> None:
+    assert (datasets.file_label(Path(name)) == name) == harmless
+
+
 def test_headers_are_read_once_for_all_that_asks_for_them(tmp_path: Path, monkeypatch) -> None:
     images = write_case(tmp_path, structures(), writer.rtdose())
     members = write_members(tmp_path, *map(structures, (3.0, 3.5, 4.0, 4.5)))

@@ -134,6 +134,21 @@ def test_a_resampled_series_is_said_on_the_page(tmp_path) -> None:
     assert "interpolated linearly" in (tmp_path / "out" / CASE / "case.html").read_text()
 
 
+@pytest.mark.parametrize("how", ["uneven", "tilted"])
+def test_nothing_is_exported_onto_slices_that_were_resampled(tmp_path, how) -> None:
+    at = [n * writer.STEP + (0.8 if n == 5 else 0.0) for n in range(writer.SLICES)]
+    slices = writer.series(at_mm=at) if how == "uneven" else writer.tilted(10)
+    write_case(tmp_path, slices=slices)
+    write_members(tmp_path, *map(structures, RADII))
+    accept = ("--accept", "uneven_slices" if how == "uneven" else "tilted_gantry")
+    told = ("-i", tmp_path / "members", "--images", tmp_path / "dicom", "-o", tmp_path / "out", "-q")
+    run("assess", *told, *accept)
+    line = ("export", "-i", tmp_path / "out", "--image-series", tmp_path / "dicom", "-o", tmp_path / "e", "-q")
+    assert "E623" in run(*line, "--to", "rtstruct", code=4).stderr
+    assert not list((tmp_path / "e").rglob("*.dcm"))
+    run(*line, "--to", "nifti")
+
+
 @pytest.mark.parametrize("kind", ["patient", "frame"])
 def test_a_dose_must_belong_to_the_structures_too(tmp_path, kind) -> None:
     """Where the image is NIfTI and says nothing."""

@@ -20,7 +20,7 @@ HALF = 0.5 - 1e-6
 FINEST_MM = 0.25
 """Smallest edge of the voxels that are asked how many members hold them; small structures get it."""
 MOST_VOXELS = 3_000_000
-"""Of a large structure's box: its voxels are larger."""
+"""Of a large structure's box: its voxels are larger, and the image's own where the box has more of those."""
 
 
 def majority_dvh(drawn: Sequence[Contours], field: DoseField, *, image: Geometry) -> Dvh:

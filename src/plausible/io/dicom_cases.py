@@ -25,7 +25,16 @@ def sorted_case(path: Path) -> DicomFolder:
     Raises:
         UnfitEnvironment: E901 without the extra `dicom`.
     """
-    return _sorted(state_of(files_of(path)))
+    return sorted_files(files_of(path))
+
+
+def sorted_files(paths: Sequence[Path]) -> DicomFolder:
+    """Sort files.
+
+    Raises:
+        UnfitEnvironment: E901 without the extra `dicom`.
+    """
+    return _sorted(state_of(paths))
 
 
 def series_of(path: Path) -> SeriesFiles:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from jaxtyping import Float32
@@ -97,7 +98,8 @@ class SegmentSource:
         whole = (slice(None), slice(None), slice(None))
         affine = tuple(map(float, self.geometry.affine.ravel()))
         with locating(member=self.info.id):
-            shares = _shares(self.state, self.numbers, self.geometry.shape, affine)
+            with _READING:  # threads that want the same file wait for it
+                shares = _shares(self.state, self.numbers, self.geometry.shape, affine)
             if not self.hard:
                 values = np.stack([one[part] for one in shares]).astype(np.float32)
                 return as_probabilities(_with_background(values, self.classes), classes=self.classes)
@@ -105,11 +107,14 @@ class SegmentSource:
             return _encoded(cut, shares[0][part].shape, self.classes)
 
 
-@lru_cache(maxsize=1)
+_READING = Lock()
+
+
+@lru_cache(maxsize=4)
 def _shares(
     state: State, numbers: tuple[int, ...], shape: tuple[int, int, int], affine: tuple[float, ...]
 ) -> tuple[np.ndarray, ...]:
-    """Segments of a file on a grid; those of the last file stay in memory for the slabs of one walk."""
+    """Segments of a file on a grid; those of the last few files stay in memory for the slabs of a walk."""
     grid = Geometry(shape, np.array(affine).reshape(4, 4))
     return segments_on_grid(Path(state[0][0]), grid, numbers)
 

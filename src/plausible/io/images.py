@@ -12,7 +12,7 @@ import numpy as np
 from plausible.core import Geometry, Image, InvalidInput, Problem
 from plausible.core.axes import axes_between
 from plausible.core.problems import locating
-from plausible.io.dicom.folder import sort_folder
+from plausible.io.dicom_cases import sorted_files
 from plausible.io.dicom_files import Accept, holds_dicom_files, is_dicom_file
 from plausible.io.dicom_images import read_series_channel, series_geometry
 from plausible.io.nifti import ENDINGS, check_complete, read_geometry, read_nifti, stem
@@ -24,13 +24,16 @@ def find_images(folder: Path, *, known: Collection[str] = ()) -> dict[str, list[
     """Image files (and folders of DICOM series) of each subject, in the order of their channels.
 
     A file that is named like a known subject is its image, although the name may end in four digits (`case_0001`).
-    DICOM is looked for where there is no NIfTI file: a folder of a series (or of everything of a patient) per subject,
-    or `CASE_0000`, `CASE_0001`, ... for several channels; or the folder itself, of the only known subject.
+    DICOM is a folder of a series (or of everything of a patient) per subject, or `CASE_0000`, `CASE_0001`, ... for
+    several channels; or the folder itself, of the subject of its name or the only known one. Beside NIfTI files it is
+    taken for known subjects that have none.
     """
-    found = niftis_by_subject(folder, known=known) or _series_by_subject(folder, known)
-    if not found and len(known) == 1 and is_patient_folder(folder):
-        return {next(iter(known)): [folder]}
-    return found
+    converted, series = niftis_by_subject(folder, known=known), _series_by_subject(folder, known)
+    if converted:
+        return {**{subject: paths for subject, paths in series.items() if subject in known}, **converted}
+    if not series and known and is_patient_folder(folder):
+        return {folder.name if folder.name in known or len(known) > 1 else next(iter(known)): [folder]}
+    return series
 
 
 def niftis_by_subject(folder: Path, *, known: Collection[str] = ()) -> dict[str, list[Path]]:
@@ -153,7 +156,8 @@ def check_channels(paths: Sequence[Path], channels: Sequence[str], *, subject: s
     if numbers == list(expected):
         return
     lacking = sorted(set(expected) - set(numbers))
-    example = re.sub(r"(_\d{4})?(\.nii(\.gz)?)$", rf"_{lacking[0]:04d}\2", paths[0].name) if lacking else ""
+    example = f"{paths[0].name.removesuffix('_0000')}_{lacking[0]:04d}" if lacking and paths[0].is_dir() else ""
+    example = example or re.sub(r"(_\d{4})?(\.nii(\.gz)?)$", rf"_{lacking[0]:04d}\2", paths[0].name) if lacking else ""
     raise InvalidInput(
         Problem(
             code="E109",
@@ -185,7 +189,7 @@ def is_patient_folder(folder: Path) -> bool:
         UnfitEnvironment: E901, there are DICOM files and the extra `dicom` is missing.
     """
     own = [path for path in sorted(folder.glob("*")) if is_dicom_file(path)] if folder.is_dir() else []
-    return any(one.instances[0].path.parent == folder for one in sort_folder(own).images) if own else False
+    return bool(own) and bool(sorted_files(own).images)
 
 
 def _read_channels(paths: Sequence[Path], channels: Sequence[str], subject: str, accept: Collection[Accept]) -> Image:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, MemberInfo, MemberSource, Problem
 from plausible.core.problems import locating
-from plausible.io.dicom.folder import sort_folder
+from plausible.io.dicom_cases import sorted_files
 from plausible.io.dicom_files import is_dicom_case, is_dicom_file
 from plausible.io.dicom_members import open_dicom
 from plausible.io.images import is_patient_folder
@@ -178,8 +178,8 @@ def _recognise(folder: Path, *, folders: bool = True) -> tuple[Kind | None, dict
     if niftis:
         return "nifti", niftis
     objects = [path for path in files if path.is_file() and is_dicom_file(path)]
-    if objects:
-        return "dicom", _cases_of(folder, objects)
+    if objects and (cases := _cases_of(folder, objects)):
+        return "dicom", cases
     inner = {path.name: _structures(path) for path in files if path.is_dir()}
     inner = {subject: found for subject, found in inner.items() if found}
     if inner:
@@ -189,12 +189,15 @@ def _recognise(folder: Path, *, folders: bool = True) -> tuple[Kind | None, dict
 
 
 def _cases_of(folder: Path, objects: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """A case per structure set or SEG; but one patient, called as the folder is, where planes of an image lie there."""
+    """A case per structure set or SEG; but one patient, called as the folder is, where planes of an image lie there.
+
+    A file that cannot be read is a case too: that is said when it is opened.
+    """
     if is_patient_folder(folder):
         return {folder.name: {"": folder}}
-    found = sort_folder(objects)
-    drawn = {one.instance.path for one in found.structure_sets} | {one.instance.path for one in found.segmentations}
-    return {path.stem: {"": path} for path in objects if path in drawn}
+    found = sorted_files(objects)
+    others = {one.instance.path for one in found.doses} | {one.instance.path for one in found.plans}
+    return {path.stem: {"": path} for path in objects if path not in others}
 
 
 def _structures(folder: Path) -> dict[str, Path]:

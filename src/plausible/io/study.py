@@ -15,7 +15,7 @@ from plausible.io.activation import Values
 from plausible.io.dicom.datasets import file_label
 from plausible.io.dicom_files import Accept
 from plausible.io.dicom_members import names_in
-from plausible.io.images import find_images
+from plausible.io.images import find_images, without_suffix
 from plausible.io.member_folders import MemberFolder, Structures, find_member_folders, member_folder
 from plausible.io.nifti_members import LastAxis, Told
 from plausible.io.raw_dataset import read_dataset_json
@@ -97,8 +97,9 @@ def find_study(members: Path, **told: Unpack[StudyKeywords]) -> StudyFolders:
     raters = _raters(toml.references if references is None else references, agreed, problems)
     known = {subject for one in (*found, *raters.values()) for subject in one.cases}
     pictures = _images(folder, known, problems) if folder else None
-    found = [_of_known_cases(one, found, pictures, problems) for one in found]
-    raters = {name: _of_known_cases(one, found, pictures, problems) for name, one in raters.items()}
+    on_grid = set(pictures or ()) | {subject for one in found if one.kind != "dicom" for subject in one.cases}
+    found = [_of_known_cases(one, on_grid, known=known & on_grid, problems=problems) for one in found]
+    raters = {name: _of_known_cases(one, on_grid, known=on_grid, problems=problems) for name, one in raters.items()}
     missing = told.get("allow_missing", False) or toml.allow_missing
     problems += gaps(found, images=pictures, references=raters, allow_missing=missing)
     return StudyFolders(
@@ -110,7 +111,7 @@ def find_study(members: Path, **told: Unpack[StudyKeywords]) -> StudyFolders:
         channels=_channels(folder, found, problems),
         allow_missing=missing,
         problems=tuple(problems),
-        accept=tuple(told.get("accept", ())) or toml.accept,
+        accept=tuple(told.get("accept") or toml.accept),
     )
 
 
@@ -182,27 +183,29 @@ def _agreed_classes(
 
 
 def _of_known_cases(
-    folder: MemberFolder,
-    members: Sequence[MemberFolder],
-    images: Mapping[str, Sequence[Path]] | None,
-    problems: list[Problem],
+    folder: MemberFolder, on_grid: Collection[str], *, known: Collection[str], problems: list[Problem]
 ) -> MemberFolder:
-    """Leave out what is in DICOM and called like no image, or else no member of another kind.
+    """Leave out what is in DICOM and called like no image and no member of another kind.
 
     It could not be put onto a grid, and what such a file is called may name a patient: that must not become a case.
+
+    Args:
+        folder: of a member or rater.
+        on_grid: cases that have a grid.
+        known: cases that are left for the study; with none, the study cannot be read at all.
+        problems: what is left out is added.
     """
     if folder.kind != "dicom":
         return folder
-    others = {subject for one in members if one.kind != "dicom" for subject in one.cases}
-    known = set(images) if images else others
-    strangers = sorted(set(folder.cases) - known)
+    doubled = {without_suffix(one) for one in on_grid}  # CASE_0000_0000: E101 says what mends that
+    strangers = sorted(set(folder.cases) - set(on_grid) - doubled)
     if strangers:
         labels = [file_label(folder.cases[name][""]) for name in strangers]
         problems.append(
             Problem(
-                code="E107" if known else "E627",
+                code="E107" if on_grid else "E627",
                 member=folder.id,
-                severity="error" if len(strangers) == len(folder.cases) else "warning",
+                severity="warning" if known else "error",
                 found=f"{len(strangers)} in DICOM that no image is called like: {', '.join(labels[:5])}"
                 + (", ..." if len(labels) > 5 else ""),
                 expected="an image of the same name: contours have no voxels of their own",
@@ -210,7 +213,7 @@ def _of_known_cases(
                 "CASE_0000.nii.gz, or a folder CASE with the DICOM series",
             )
         )
-    return replace(folder, cases={name: files for name, files in folder.cases.items() if name in known})
+    return replace(folder, cases={name: files for name, files in folder.cases.items() if name not in strangers})
 
 
 def _drawn_classes(found: Sequence[MemberFolder], images: Path | None, problems: list[Problem]) -> Classes | None:

@@ -134,6 +134,10 @@ class StudyFolders:
         """
         folders = [folder for folder in self.references.values() if subject in folder.cases]
         sources, geometry = self._open(folders, subject, what="rater")
+        drawn = next((one for one in self.members if one.kind == "dicom" and subject in one.cases), None)
+        if drawn and any(isinstance(source, FramedSource) for source in sources) and not self._is_series(subject):
+            opened = self.open_one(drawn, subject, grid=geometry, grid_name="the raters")
+            self._check_together([one for one in (*opened, *sources) if isinstance(one, FramedSource)], subject)
         loaded = tuple(_in_memory(source, subject) for source in sources)
         return Members(geometry, self.classes, loaded, subject, sliceable=True, slab_axis=self.slab_axis)
 
@@ -186,15 +190,15 @@ class StudyFolders:
         sources: list[MemberSource] = []
         for folder in folders:
             sources += self.open_one(folder, subject, grid=grid, grid_name=name, what=what)
-        with locating(subject=subject):
-            self._check_together([source for source in sources if isinstance(source, FramedSource)])
+        if not self._is_series(subject):  # each was compared with the image then
+            self._check_together([source for source in sources if isinstance(source, FramedSource)], subject)
         return tuple(sources), grid
 
-    def _check_together(self, sources: Sequence[FramedSource]) -> None:
+    def _check_together(self, sources: Sequence[FramedSource], subject: str) -> None:
         """Refuse contours of several patients or frames of reference, where no image says whose they should be."""
         for source in sources[1:]:
             first = replace(sources[0].frame_of_reference, others_accepted="other_frame" in self.accept)
-            with locating(member=source.info.id):
+            with locating(subject=subject, member=source.info.id):
                 for problem in first.check_holds(source.frame_of_reference, what=source.info.id, of=sources[0].info.id):
                     warnings.warn(ProblemWarning(problem), stacklevel=2)
 

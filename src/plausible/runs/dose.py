@@ -13,7 +13,7 @@ from plausible.dose import SHIPPED, ConstraintSet, parse_constraints, shipped_co
 from plausible.io import case_inputs, hash_files, write_scalar_map
 from plausible.io.atomic import write_text
 from plausible.io.dicom.datasets import file_label
-from plausible.io.dicom_files import is_dicom_file
+from plausible.io.dicom_files import is_dicom_case
 from plausible.io.doses import check_overlap, find_doses, read_dose
 from plausible.io.nifti import describe
 from plausible.io.rows import write_table
@@ -65,7 +65,7 @@ def plan_doses(study: Study, folder: Path, constraints: str | None) -> DosePlan:
     chosen, sha256 = read_constraints(constraints or DEFAULT_SET)
     lacking = [case.subject for case in study if case.subject not in doses]
     if len(lacking) == len(study):
-        told_doses = [file_label(path) if is_dicom_file(path) else name for name, path in doses.items()]
+        told_doses = [file_label(path) if is_dicom_case(path) else name for name, path in doses.items()]
         raise ValueError(
             f"{folder.name}: no dose has the name of a case; doses: {_some(told_doses)}; cases: {_some(lacking)}"
         )

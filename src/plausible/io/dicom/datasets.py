@@ -24,12 +24,13 @@ MOST_VOXELS = 2**30
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_WORD = re.compile(
-    r"(?:ct|mr|pt|pet|img?|image|slice|i|x|rt|rtstruct|rtss|rtdose|rtplan|rs|rd|rp|seg|oars?|dose|plan|structures?)?\d{0,5}",
-    re.IGNORECASE,
+_WORDS = (
+    r"(?:ct|mr|pt|pet|img?|image|slice|i|x|rt|rtstruct|rtss|rtdose|rtplan|rs|rd|rp|seg|oars?|dose|plan|structures?)"
 )
-"""A word of DICOM, a short number, or one after the other: longer numbers may be a patient's."""
-_UID = re.compile(r"(?:[a-z]{1,8}[._-])?[0-2](?:\.\d+){4,}", re.IGNORECASE)
+_WORD = re.compile(_WORDS + r"?\d*", re.IGNORECASE)
+_UID = re.compile(_WORDS + r"?[._-]?[0-2](?:\.\d+){5,}", re.IGNORECASE)
+_MOST_DIGITS = 5
+"""Longer numbers, and dates, may be a patient's."""
 _KEEP_NAMES: ContextVar[bool] = ContextVar("keep_names", default=False)
 
 
@@ -67,8 +68,9 @@ def file_names_kept() -> Iterator[None]:
 def file_label(path: Path) -> str:
     """What messages call a file: its name if that is short numbers, UIDs and words of DICOM, else a hash of it."""
     name = re.sub(r"\.(?:dcm|dicom|ima)$", "", path.name, flags=re.IGNORECASE)
-    words = re.split(r"[._-]+", name)
-    if _KEEP_NAMES.get() or _UID.fullmatch(name) or all(_WORD.fullmatch(word) for word in words):
+    plain = all(_WORD.fullmatch(word) for word in re.split(r"[._-]+", name))
+    short = sum(letter.isdigit() for letter in name) <= _MOST_DIGITS
+    if _KEEP_NAMES.get() or _UID.fullmatch(name) or (plain and short):
         return path.name
     return f"file-{hashlib.sha256(path.name.encode()).hexdigest()[:8]}"
 

@@ -4,6 +4,7 @@ Empty frames are left out of such files and slices are counted from another end,
 image by `match_geometry`; without an image the segments keep the file's own grid.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer
 
 from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, LabelMap
-from plausible.core.problems import locating
+from plausible.core.problems import ProblemWarning, locating
 from plausible.io.dicom.datasets import LPS_TO_RAS, check_size, file_label, refusal, text, tolerant
 from plausible.io.dicom.folder import sort_folder
 from plausible.io.dicom.highdicom_parts import highdicom
@@ -85,7 +86,8 @@ def read_seg(path: Path, *, image: SeriesImage | None = None) -> SegImage:
         seg = _opened(path)
         if image is not None:
             with locating(file=file_label(path)):
-                image.frame.check_holds(frame_of(seg), what="segmentation")
+                for problem in image.frame.check_holds(frame_of(seg), what="segmentation"):
+                    warnings.warn(ProblemWarning(problem), stacklevel=2)
         written = {
             int(number): text(seg.get_segment_description(number), "SegmentLabel") for number in seg.segment_numbers
         }

@@ -1,5 +1,6 @@
 """The image series that results belong to: its planes in order, and what of its headers goes into what we write."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,10 @@ EMPTIED = (
 """Elements that must be there and are left empty when the source is de-identified."""
 GEOMETRY_GROUPS = ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence")
 METHOD = "plausible: identifiers replaced, all but geometry left out"
+
+
+MOST_APART_MM, MOST_APART = 0.1, 0.02
+"""Planes may lie so far from the slices (mm, or share of a slice): headers round, and slices jitter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +104,7 @@ def source_of(series: SeriesImage) -> SourceSeries:
         place = inverse[:3, :3] @ (LPS_TO_RAS @ plane.origin_mm) + inverse[:3, 3]
         found[round(float(place[2]))] = plane
     n_slices = series.geometry.shape[2]
+    _check_where_they_lie(found, series.geometry)
     if sorted(found) != list(range(n_slices)):
         raise refusal(
             "E623",
@@ -107,6 +113,21 @@ def source_of(series: SeriesImage) -> SourceSeries:
             fix="export to NIfTI, or export the whole series again from the archive",
         )
     return SourceSeries(tuple(found[k] for k in range(n_slices)), series.geometry)
+
+
+def _check_where_they_lie(planes: Mapping[int, Plane], grid: Geometry) -> None:
+    """Refuse planes that lie elsewhere than the slices of the grid: a tilt or uneven distances were resampled away."""
+    apart = [
+        float(np.linalg.norm(LPS_TO_RAS @ plane.origin_mm - grid.to_world_mm(np.array([[0.0, 0.0, float(k)]]))[0]))
+        for k, plane in planes.items()
+    ]
+    if max(apart, default=0.0) > max(MOST_APART_MM, MOST_APART * grid.spacing_mm[2]):
+        raise refusal(
+            "E623",
+            found=f"planes up to {max(apart):.3g} mm from the slices of the results: the series was resampled",
+            expected="slices where the files have them, that contours and segments refer to",
+            fix="export to NIfTI, or export an even, straight series again from the archive",
+        )
 
 
 def deidentified(source: SourceSeries, uids: UidMap, *, pseudonym: str) -> SourceSeries:
