@@ -124,6 +124,14 @@ def contour_planes(
     return Planes(affine, axis, planes)
 
 
+def reach_mm(loops: Sequence[Loop], grid: Geometry) -> Float64[np.ndarray, "3"]:
+    """How far the widest loop reaches along each axis of a grid; along that which they lie across it is about 0."""
+    found = np.zeros(3)
+    for loop in loops:
+        found = np.maximum(found, np.ptp(grid.to_places(loop.points_mm), axis=0) * np.array(grid.spacing_mm))
+    return found
+
+
 def slab_halves(
     positions_mm: Float64[np.ndarray, " p"], *, slice_mm: float
 ) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
@@ -156,12 +164,9 @@ def _frame(
     contours: Contours, loops: Sequence[Loop], image: Geometry, finer: tuple[float, float]
 ) -> tuple[np.ndarray, int | None, float]:
     """Affine of the frame, the image's axis along the normal and the thickness of a slice."""
-    inverse, spacing = np.linalg.inv(image.affine), np.array(image.spacing_mm)
-    spread = np.zeros(3)
-    for loop in loops:
-        spread = np.maximum(spread, np.ptp(loop.points_mm @ inverse[:3, :3].T, axis=0) * spacing)
-    axis = int(np.argmin(spread)) if loops else image.axial_axis
-    if spread[axis] <= FLAT_MM:
+    spacing, reach = np.array(image.spacing_mm), reach_mm(loops, image)
+    axis = int(np.argmin(reach)) if loops else image.axial_axis
+    if reach[axis] <= FLAT_MM:
         first, second = (n for n in range(3) if n != axis)
         columns = [image.affine[:3, n] for n in (first, second)]
         normal, origin = image.affine[:3, axis] / spacing[axis], image.affine[:3, 3]

@@ -11,6 +11,8 @@ from plausible.contours.coverage import PARTS, plane_coverage
 from plausible.contours.planes import Planes, contour_planes
 from plausible.core import Contours, Geometry
 
+HALF = 0.5 - 1e-6
+"""Share from which a voxel belongs to a structure: one half, up to the rounding of sums."""
 FINE = 4
 """Parts a voxel is split into along each axis where contours lie across the grid's slices."""
 

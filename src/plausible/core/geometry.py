@@ -4,6 +4,7 @@ Axes are NIfTI's voxel axes `i j k`; the affine maps them to world coordinates i
 """
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TypeAlias
 
 import numpy as np
@@ -66,6 +67,13 @@ class Geometry:
         """Voxel axis (0, 1 or 2) that runs closest to foot-head, along which axial slices are counted."""
         direction = np.abs(self.affine[:3, :3]) / np.asarray(self.spacing_mm)
         return int(np.argmax(direction[2]))
+
+    @property
+    def bounds_mm(self) -> tuple[Float64[np.ndarray, "3"], Float64[np.ndarray, "3"]]:
+        """Smallest and largest world coordinates of the outer corners of its voxels."""
+        ends = [(-0.5, n - 0.5) for n in self.shape]
+        corners = self.to_world_mm(np.array(list(product(*ends))))
+        return corners.min(axis=0), corners.max(axis=0)
 
     def slab(self, start: int, stop: int, *, axis: int) -> "Geometry":
         """Return the grid of the voxels from `start` up to but without `stop` along an axis."""
@@ -132,6 +140,11 @@ class Geometry:
                     fix=f"resample {this} to the grid of {that}, or copy the right header to it",
                 )
             )
+
+
+def whole_mm(point_mm: np.ndarray) -> str:
+    """A point for messages, to a millimetre."""
+    return "(" + ", ".join(f"{value:.0f}" for value in point_mm) + ") mm"
 
 
 def _times(shape: tuple[int, ...]) -> str:

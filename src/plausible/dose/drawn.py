@@ -9,14 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plausible.contours import rasterise
+from plausible.contours import HALF, rasterise
 from plausible.core import Box, Contours, Geometry
 from plausible.dose.dvh import Dvh
 from plausible.dose.interpolation import DoseField
 from plausible.dose.structure import voxels_dvh
 
-HALF = 0.5 - 1e-6
-"""Share from which a voxel counts as held."""
 FINEST_MM = 0.25
 """Smallest edge of the voxels that are asked how many members hold them; small structures get it."""
 MOST_VOXELS = 3_000_000

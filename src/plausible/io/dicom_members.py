@@ -13,9 +13,9 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
-from plausible.contours import rasterise
+from plausible.contours import FLAT_MM, HALF, rasterise, reach_mm
 from plausible.core import (
     Box,
     Classes,
@@ -29,17 +29,14 @@ from plausible.core import (
     as_probabilities,
     standard_name,
 )
+from plausible.core.geometry import whole_mm
 from plausible.core.problems import ProblemWarning, locating
 from plausible.io.dicom.contour_checks import check_contours
 from plausible.io.dicom.objects import SegmentationFile, StructureFile
+from plausible.io.dicom.roi_names import numbers_of
 from plausible.io.dicom.rtstruct import StructureSet
 from plausible.io.dicom.seg import segments_on_grid
 from plausible.io.dicom_cases import State, state_of, structure_set, structures_of
-
-HALF = 0.5 - 1e-6
-"""Share from which a voxel belongs to a structure: one half, up to the rounding of sums."""
-FLAT_PIXELS = 0.2
-"""Loops that reach less far along an axis lie across it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,8 +172,7 @@ def _written(one: StructureFile | SegmentationFile) -> dict[int, str]:
     """Names as they are written, by number; of a structure set, of ROIs with a closed loop."""
     if isinstance(one, SegmentationFile):
         return dict(one.segments)
-    found = structure_set(one.instance.path)
-    return {contours.number: found.names[contours.number] for contours in found.contours}
+    return structure_set(one.instance.path).written
 
 
 def _wanted(written: Mapping[int, str], classes: Classes) -> list[int]:
@@ -187,9 +183,7 @@ def _wanted(written: Mapping[int, str], classes: Classes) -> list[int]:
     """
     chosen, lacking = list[int](), list[str]()
     for name in classes.structures:
-        exact = [number for number, told in written.items() if told == name]
-        meant = standard_name(name) or name
-        found = exact or [number for number, told in written.items() if standard_name(told) == meant]
+        found = numbers_of(name, written)
         if len(found) > 1:
             raise InvalidInput(_twice(name, [f"{number} {written[number]!r}" for number in found]))
         chosen += found
@@ -246,43 +240,40 @@ def _open_segments(
 ) -> SegmentSource:
     numbers = tuple(_wanted(_written(one), classes))
     state = state_of([one.instance.path])
-    own = FrameOfReference(one.instance.frame_of_reference_uid, one.instance.patient)
-    problems = frame.check_holds(own, what="segmentation") if frame else ()
-    for problem in problems:
+    own = one.instance.frame
+    for problem in frame.check_holds(own, what="segmentation") if frame else ():
         warnings.warn(ProblemWarning(replace(problem, member=info.id)), stacklevel=3)
     return SegmentSource(state, numbers, on, info, classes, own, hard=one.kind != "FRACTIONAL")
 
 
 def _check_meets(contours: Sequence[Contours], grid: Geometry) -> None:
     """Refuse contours of which none meets the grid."""
-    points = np.concatenate([loop.points_mm for one in contours for loop in one.loops])
+    points = _points_mm(contours)
     places = grid.to_places(points)
     if (places.max(axis=0) > -0.5).all() and (places.min(axis=0) < np.array(grid.shape) - 0.5).all():
         return
-    ends = grid.to_world_mm(np.array([[0.0, 0.0, 0.0], [float(n - 1) for n in grid.shape]]))
+    low, high = grid.bounds_mm
     raise InvalidInput(
         Problem(
             code="E614",
-            found=f"contours from {_mm(points.min(axis=0))} to {_mm(points.max(axis=0))} mm, image from "
-            f"{_mm(ends.min(axis=0))} to {_mm(ends.max(axis=0))} mm",
+            found=f"contours from {whole_mm(points.min(axis=0))} to {whole_mm(points.max(axis=0))}, image from "
+            f"{whole_mm(low)} to {whole_mm(high)}",
             expected="contours on the image",
             fix="give the image that the contours were drawn on; a converted image must keep its world coordinates",
         )
     )
 
 
-def _mm(point: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.0f}" for value in point) + ")"
+def _points_mm(contours: Sequence[Contours]) -> Float64[np.ndarray, "n 3"]:
+    return np.concatenate([loop.points_mm for one in contours for loop in one.loops])
 
 
 def _box(contours: Contours, grid: Geometry) -> Box:
     """Voxels of a grid that a structure can reach: narrow in its planes, everything along their normal."""
-    loops = [grid.to_places(loop.points_mm) for loop in contours.loops]
-    flat = np.max([np.ptp(places, axis=0) for places in loops], axis=0)
-    low = np.clip(np.floor(np.min([places.min(axis=0) for places in loops], axis=0)) - 1, 0, grid.shape).astype(int)
-    high = np.max([places.max(axis=0) for places in loops], axis=0)
-    high = np.clip(np.ceil(high) + 2, low, grid.shape).astype(int)
-    across = [int(np.argmin(flat))] if flat.min() < FLAT_PIXELS else [0, 1, 2]
+    places, reach = grid.to_places(_points_mm([contours])), reach_mm(contours.loops, grid)
+    low = np.clip(np.floor(places.min(axis=0)) - 1, 0, grid.shape).astype(int)
+    high = np.clip(np.ceil(places.max(axis=0)) + 2, low, grid.shape).astype(int)
+    across = [int(np.argmin(reach))] if reach.min() <= FLAT_MM else [0, 1, 2]
     low[across], high[across] = 0, np.array(grid.shape)[across]
     i, j, k = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
     return i, j, k

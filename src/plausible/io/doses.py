@@ -4,12 +4,12 @@ A dose has a grid of its own, which is rarely that of the image; nothing is resa
 """
 
 import warnings
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from plausible.core import Dose, Geometry, InvalidInput, Problem
+from plausible.core.geometry import whole_mm
 from plausible.core.problems import ProblemWarning, locating
 from plausible.io.dicom import read_rtdose
 from plausible.io.dicom_files import files_of, is_dicom_case
@@ -107,8 +107,7 @@ def check_overlap(dose: Dose, geometry: Geometry, *, subject: str = "", file: st
     Raises:
         InvalidInput: E634, with the boxes of both.
     """
-    low, high = _box(dose.geometry)
-    other_low, other_high = _box(geometry)
+    (low, high), (other_low, other_high) = dose.geometry.bounds_mm, geometry.bounds_mm
     if (np.minimum(high, other_high) - np.maximum(low, other_low) > 0).all():
         return
     raise InvalidInput(
@@ -116,7 +115,8 @@ def check_overlap(dose: Dose, geometry: Geometry, *, subject: str = "", file: st
             code="E634",
             subject=subject,
             file=file,
-            found=f"dose from {_mm(low)} to {_mm(high)} mm, structures from {_mm(other_low)} to {_mm(other_high)} mm",
+            found=f"dose from {whole_mm(low)} to {whole_mm(high)}, structures from {whole_mm(other_low)} to "
+            f"{whole_mm(other_high)}",
             expected="a dose that covers the structures, in the same world coordinates",
             fix="check that dose and image are of one patient and one frame of reference; export the dose again",
         )
@@ -157,14 +157,3 @@ def _warn_of_unit(dose: Dose, path: Path, subject: str) -> None:
             fix="divide the dose by 100 and write it again, if it is in cGy",
         )
         warnings.warn(ProblemWarning(problem), stacklevel=3)
-
-
-def _box(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest world coordinates of the outer corners of a grid."""
-    ends = [(-0.5, n - 0.5) for n in geometry.shape]
-    corners = np.array([[*corner, 1.0] for corner in product(*ends)]) @ geometry.affine.T
-    return corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
-
-
-def _mm(point: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.0f}" for value in point) + ")"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from plausible.contours import reach_mm
 from plausible.core import Contours, Geometry, Problem
 from plausible.io.dicom.loop_shape import area_inside, crosses_itself_by, signed_area
 from plausible.io.dicom.rtstruct import StructureSet
@@ -52,7 +53,7 @@ class _Doubts:
     @staticmethod
     def of(contours: Contours, drawn_on: Sequence[str], grid: Geometry, instance_uids: Sequence[str]) -> "_Doubts":
         loops = [grid.to_places(loop.points_mm) for loop in contours.loops]
-        order = _slices_last(loops)
+        order = _slices_last(contours, grid)
         shape = grid.shape[order[0]], grid.shape[order[1]], grid.shape[order[2]]
         found = _Doubts(shape[2])
         slices = {uid: k for k, uid in enumerate(instance_uids) if uid}
@@ -103,9 +104,9 @@ class _Doubts:
         return [f"{how} {_slices(int(gaps.max()))} between its parts; what lies there stays empty"]
 
 
-def _slices_last(loops: Sequence[np.ndarray]) -> list[int]:
+def _slices_last(contours: Contours, grid: Geometry) -> list[int]:
     """Axes of the grid, that along which loops reach least far behind the others."""
-    reach = np.max([np.ptp(places, axis=0) for places in loops], axis=0)
+    reach = reach_mm(contours.loops, grid) / np.array(grid.spacing_mm)
     across = int(np.argmin(reach)) if reach.min() < reach[2] - HALF else 2
     return [axis for axis in range(3) if axis != across] + [across]
 

@@ -31,6 +31,11 @@ class Instance:
     frame_of_reference_uid: str
     patient: str = field(repr=False)
 
+    @property
+    def frame(self) -> FrameOfReference:
+        """Whose coordinates it has."""
+        return FrameOfReference(self.frame_of_reference_uid, self.patient)
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesFiles:
@@ -65,7 +70,7 @@ class SeriesFiles:
     @property
     def frame(self) -> FrameOfReference:
         """Whose coordinates its planes have."""
-        return FrameOfReference(self.frame_of_reference_uid, self.instances[0].patient)
+        return self.instances[0].frame
 
     @property
     def paths(self) -> tuple[Path, ...]:

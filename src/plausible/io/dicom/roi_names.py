@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from plausible.core import Problem
+from plausible.core import Problem, standard_name
 from plausible.io.dicom.datasets import caution
 
 
@@ -25,6 +25,13 @@ def unique_names(names: Mapping[int, str], *, path: Path | None = None) -> tuple
             problems.append(_alike(path, number, written, first, names[first], name))
         called[number] = name
     return called, problems
+
+
+def numbers_of(name: str, written: Mapping[int, str]) -> list[int]:
+    """ROIs of a name as it is written; else those of its TG-263 name. One is meant, none is missing, more are alike."""
+    exact = [number for number, told in written.items() if told == name]
+    meant = standard_name(name) or name
+    return exact or [number for number, told in written.items() if standard_name(told) == meant]
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plausible.core import Contours, FrameOfReference, InvalidInput, Loop, Problem, standard_name
+from plausible.core import Contours, FrameOfReference, InvalidInput, Loop, Problem
 from plausible.io.dicom.datasets import (
     LPS_TO_RAS,
     caution,
@@ -24,7 +24,7 @@ from plausible.io.dicom.datasets import (
     tolerant,
 )
 from plausible.io.dicom.objects import STRUCTURES, frame_of_reference, patient_of, referenced_images
-from plausible.io.dicom.roi_names import unique_names
+from plausible.io.dicom.roi_names import numbers_of, unique_names
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 FEWEST_POINTS = 3
@@ -73,15 +73,19 @@ class StructureSet:
         """Whose coordinates the loops have."""
         return FrameOfReference(self.frame_of_reference_uid, self.patient)
 
+    @property
+    def written(self) -> dict[int, str]:
+        """Names of the structures with a volume as the file has them, by ROINumber."""
+        return {one.number: self.names[one.number] for one in self.contours}
+
     def structure(self, name: str) -> Contours:
-        """Return a structure by its name, or by its TG-263 name where exactly one structure has that.
+        """Return a structure by its name as written, by its TG-263 name, or by the name it was given to be unique.
 
         Raises:
-            InvalidInput: E612, no such structure; E613, several of that TG-263 name.
+            InvalidInput: E612, no such structure; E613, several of that name.
         """
-        exact = [one for one in self.contours if one.name == name]
-        alike = [one for one in self.contours if standard_name(one.name) == (standard_name(name) or name)]
-        found = exact or alike
+        numbers = numbers_of(name, self.written) or numbers_of(name, {one.number: one.name for one in self.contours})
+        found = [one for one in self.contours if one.number in numbers]
         if len(found) == 1:
             return found[0]
         raise _no_structure(name, found, self.contours)
