@@ -77,6 +77,7 @@ def main() -> None:
     write_json(asked.out / "scores.json", rows)
     print(table(rows, COLUMNS, seed=asked.seed))
     print(table(rows, (CONTROL, "styles"), seed=asked.seed))
+    print(areas(rows, asked.out / "data"))
     found = shares([row for row in rows if row["arm"] == "styles"])
     print("variance of the area between members: " + ", ".join(f"{name} {share:.0%}" for name, share in found.items()))
 
@@ -154,7 +155,7 @@ def scores(data: Path, folder: Path, arm: str, held_out: set[str], nodules: dict
         image = study.case(name).image()
         assert image is not None
         members = [m.probabilities for m in predict_members(model, image, subject=name)]
-        readers = [np.asarray(nib.load(data / f"labelsTr_{s}" / f"{name}.nii.gz").dataobj) for s in STYLES]
+        readers = [_reader(data, style, name) for style in STYLES]
         for group, which in groups.items():
             told = judged(members[which], readers, image.geometry)
             rows.append({"arm": group, "nodule": name, "patient": nodules[name], **told})
@@ -196,6 +197,19 @@ def shares(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     found = variance_components(grid.T[:, :, np.newaxis], ("style", "seed"))
     means = np.maximum(found.values.mean(axis=1), 0)
     return dict(zip(found.names, (means / means.sum()).tolist(), strict=True))
+
+
+def areas(rows: Sequence[dict[str, Any]], data: Path) -> str:
+    """Mean area of what each style's members and readers drew, in pixels: does a member learn its style?"""
+    crossed = [row for row in rows if row["arm"] == "styles"]
+    members = np.mean([row["area_px"] for row in crossed], axis=0).reshape(-1, len(STYLES))
+    readers = np.mean([[np.sum(_reader(data, style, row["nodule"])) for style in STYLES] for row in crossed], axis=0)
+    told = [f"seed {seed}: {', '.join(f'{one:.0f}' for one in of_seed)}" for seed, of_seed in enumerate(members)]
+    return f"mean area by style, {'; '.join(told)}; readers: {', '.join(f'{one:.0f}' for one in readers)}"
+
+
+def _reader(data: Path, style: str, nodule: str) -> np.ndarray:
+    return np.asarray(nib.load(data / f"labelsTr_{style}" / f"{nodule}.nii.gz").dataobj)
 
 
 def _pairs(masks: Sequence[np.ndarray], kind: str, geometry: Geometry, classes: Classes) -> PairwiseOverlap:

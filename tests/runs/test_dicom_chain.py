@@ -134,6 +134,30 @@ def test_a_resampled_series_is_said_on_the_page(tmp_path) -> None:
     assert "interpolated linearly" in (tmp_path / "out" / CASE / "case.html").read_text()
 
 
+def test_of_two_series_all_verbs_take_the_one_that_was_drawn_on(tmp_path) -> None:
+    write_patient(tmp_path)
+    second = writer.series(writer.SAGITTAL)
+    for n, ds in enumerate(second):
+        ds.SeriesInstanceUID = f"{writer.ROOT}.88"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{writer.ROOT}.88.{n}"
+    writer.save(tmp_path / "dicom" / CASE / "second", second)
+    run("assess", *line(tmp_path, tmp_path / "out"))
+    to = ("-o", tmp_path / "e", "--to", "rtstruct", "-q")
+    run("export", "-i", tmp_path / "out", "--image-series", tmp_path / "dicom", *to)
+    assert read_rtstruct(tmp_path / "e" / CASE / "rtstruct.dcm").series_uids == (writer.SERIES,)
+
+
+def test_what_is_odd_about_contours_stays_with_the_dose(tmp_path) -> None:
+    """Not only on the screen: what contours had to be interpreted, or lie outside the image."""
+    write_case(tmp_path, writer.rtdose(), writer.rtplan())
+    write_members(tmp_path, *map(structures, (3.5, 4.0, 40.0)))
+    run("dose", *line(tmp_path, tmp_path / "out"))
+    found = read_dose_result(tmp_path / "out" / CASE)
+    assert found is not None
+    assert any("lies outside the image" in one for one in found.warnings)
+    assert len(set(found.warnings)) == len(found.warnings)
+
+
 @pytest.mark.parametrize("how", ["uneven", "tilted"])
 def test_nothing_is_exported_onto_slices_that_were_resampled(tmp_path, how) -> None:
     at = [n * writer.STEP + (0.8 if n == 5 else 0.0) for n in range(writer.SLICES)]

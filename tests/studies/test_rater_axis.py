@@ -1,8 +1,9 @@
 """The pieces of the study on raters, by hand."""
 
+import nibabel as nib
 import numpy as np
 import pytest
-from rater_axis import COLUMNS, STYLES, calibration_error, judged, shares, table
+from rater_axis import COLUMNS, STYLES, areas, calibration_error, judged, shares, table
 
 from plausible.core import Geometry
 
@@ -37,6 +38,17 @@ def test_the_area_varies_by_what_the_members_differ_in(constant):
     found = shares(rows)
     assert found.pop("seed" if constant == "style" else "style") == pytest.approx(1)
     assert list(found.values()) == pytest.approx([0, 0])
+
+
+def test_areas_are_means_by_style_over_nodules(tmp_path):
+    for k, nodule in enumerate(("n0", "n1"), start=1):
+        for n, style in enumerate(STYLES, start=1):
+            folder = tmp_path / f"labelsTr_{style}"
+            folder.mkdir(exist_ok=True)
+            nib.save(nib.Nifti1Image(disc(n if k == 1 else n + 2), np.eye(4)), folder / f"{nodule}.nii.gz")
+    rows = [{"arm": "styles", "nodule": f"n{k}", "area_px": [10 * k + m for m in range(8)]} for k in range(2)]
+    text = areas([*rows, {"arm": "seeds", "nodule": "n0", "area_px": [0] * 8}], tmp_path)
+    assert text.endswith("seed 0: 5, 6, 7, 8; seed 1: 9, 10, 11, 12; readers: 2, 3, 4, 4")
 
 
 def test_the_table_has_every_arm_and_no_areas():

@@ -1,12 +1,10 @@
 """Options that several verbs share, so that they read alike everywhere. Short flags are nnU-Net's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
-
-from plausible.io.dicom_files import ACCEPTED, Accept
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -33,18 +31,6 @@ Accepted: TypeAlias = Annotated[
         "tilted_gantry. Give it several times for several.",
     ),
 ]
-
-
-def accepted(told: Sequence[str]) -> tuple[Accept, ...]:
-    """What of DICOM is accepted.
-
-    Raises:
-        ValueError: none of the choices.
-    """
-    for one in told:
-        if one not in ACCEPTED:
-            raise ValueError(f"--accept {one}: choose from {', '.join(ACCEPTED)}")
-    return tuple(one for one in ACCEPTED if one in told)
 
 
 def refuse_without(switch: str, given: object, options: Mapping[str, object]) -> None:

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from plausible.cli.options import Accepted, Device, DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet, accepted
+from plausible.cli.options import Accepted, Device, DryRun, Json, NumParts, Output, Overwrite, PartId, Quiet
 from plausible.cli.outcome import finish, guarded, say, say_json, warn
 from plausible.cli.progress import case_progress
 from plausible.cli.records import takes
 from plausible.core import Study
+from plausible.io.dicom_files import accepted
 from plausible.io.store import StoredAs
 from plausible.sample import Predicted, Sampling, SegmentationModel, image_study, open_model, predict_study
 from plausible.train.settings import Precision

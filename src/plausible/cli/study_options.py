@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from plausible.cli.options import accepted
 from plausible.core import Study
 from plausible.io import read_study
 from plausible.io.activation import Values
+from plausible.io.dicom_files import accepted
 from plausible.io.member_folders import Structures
 from plausible.io.nifti_members import LastAxis
 from plausible.io.study import StudyKeywords

@@ -13,7 +13,7 @@ from plausible.io.dicom.folder import DicomFolder, sort_folder
 from plausible.io.dicom.objects import SegmentationFile, SeriesFiles, StructureFile
 from plausible.io.dicom.rtstruct import StructureSet, read_rtstruct
 from plausible.io.dicom.series import look_at_series
-from plausible.io.dicom_files import files_of
+from plausible.io.dicom_files import files_of, is_dicom_file
 
 State = tuple[tuple[str, int, int], ...]
 """Files of a case with their sizes and times of change."""
@@ -37,6 +37,16 @@ def sorted_files(paths: Sequence[Path]) -> DicomFolder:
     return _sorted(state_of(paths))
 
 
+def is_patient_folder(folder: Path) -> bool:
+    """Whether planes of an image lie in a folder itself: then all its files are of one patient, and no cases.
+
+    Raises:
+        UnfitEnvironment: E901, there are DICOM files and the extra `dicom` is missing.
+    """
+    own = [path for path in sorted(folder.glob("*")) if is_dicom_file(path)] if folder.is_dir() else []
+    return bool(own) and bool(sorted_files(own).images)
+
+
 def series_of(path: Path) -> SeriesFiles:
     """Return the image series of a case: that its structure sets were drawn on, or the only one.
 
@@ -44,8 +54,7 @@ def series_of(path: Path) -> SeriesFiles:
         InvalidInput: E601 or E602, no series, or several that could be meant.
     """
     found = sorted_case(path)
-    drawn_on = {uid for one in found.structure_sets for uid in one.image_uids}
-    return chosen_series(found, drawn_on=drawn_on)[0]
+    return chosen_series(found, drawn_on=found.drawn_on)[0]
 
 
 def grid_of(path: Path) -> Geometry:

@@ -1,7 +1,7 @@
 """DICOM files among others: found by their names or their preamble, without any package of DICOM."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -15,6 +15,19 @@ OTHER_ENDINGS = (
     ".png", ".jpg", ".jpeg", ".svg", ".webp", ".pt", ".pth", ".ckpt", ".py", ".sh", ".log", ".mha", ".mhd", ".nrrd",
 )  # fmt: skip
 """Files of these endings are not opened to see whether they are DICOM: there may be thousands, and large ones."""
+
+
+def accepted(told: Iterable[str]) -> tuple[Accept, ...]:
+    """What of DICOM is accepted, in the order of the choices.
+
+    Raises:
+        ValueError: a word that is none of the choices.
+    """
+    words = [told] if isinstance(told, str) else list(told)
+    for one in words:
+        if one not in ACCEPTED:
+            raise ValueError(f"accept {one!r}: choose from {', '.join(ACCEPTED)}")
+    return tuple(one for one in ACCEPTED if one in words)
 
 
 def is_dicom(path: Path) -> bool:

@@ -12,8 +12,8 @@ from plausible.core import Dose, Geometry, InvalidInput, Problem
 from plausible.core.geometry import whole_mm
 from plausible.core.problems import ProblemWarning, locating
 from plausible.io.dicom import read_rtdose
+from plausible.io.dicom_cases import is_patient_folder
 from plausible.io.dicom_files import files_of, is_dicom_case
-from plausible.io.images import is_patient_folder
 from plausible.io.nifti import ENDINGS, read_nifti, stem
 
 LARGEST_GY = 200.0

@@ -12,8 +12,8 @@ import numpy as np
 from plausible.core import Geometry, Image, InvalidInput, Problem
 from plausible.core.axes import axes_between
 from plausible.core.problems import locating
-from plausible.io.dicom_cases import sorted_files
-from plausible.io.dicom_files import Accept, holds_dicom_files, is_dicom_file
+from plausible.io.dicom_cases import is_patient_folder
+from plausible.io.dicom_files import Accept, holds_dicom_files
 from plausible.io.dicom_images import read_series_channel, series_geometry
 from plausible.io.nifti import ENDINGS, check_complete, read_geometry, read_nifti, stem
 
@@ -180,16 +180,6 @@ def _nifti_geometry(path: Path, subject: str) -> Geometry:
 def _series_folders(folder: Path) -> list[Path]:
     """Folders that hold DICOM files."""
     return [p for p in sorted(folder.glob("*")) if p.is_dir() and p.name[0] != "." and holds_dicom_files(p)]
-
-
-def is_patient_folder(folder: Path) -> bool:
-    """Whether planes of an image lie in a folder itself: then all its files are of one patient, and no cases.
-
-    Raises:
-        UnfitEnvironment: E901, there are DICOM files and the extra `dicom` is missing.
-    """
-    own = [path for path in sorted(folder.glob("*")) if is_dicom_file(path)] if folder.is_dir() else []
-    return bool(own) and bool(sorted_files(own).images)
 
 
 def _read_channels(paths: Sequence[Path], channels: Sequence[str], subject: str, accept: Collection[Accept]) -> Image:

@@ -13,10 +13,9 @@ from typing import Any, Literal, TypeAlias
 
 from plausible.core import Classes, FrameOfReference, Geometry, InvalidInput, MemberInfo, MemberSource, Problem
 from plausible.core.problems import locating
-from plausible.io.dicom_cases import sorted_files
+from plausible.io.dicom_cases import is_patient_folder, sorted_files
 from plausible.io.dicom_files import is_dicom_case, is_dicom_file
 from plausible.io.dicom_members import open_dicom
-from plausible.io.images import is_patient_folder
 from plausible.io.nifti import ENDINGS, stem
 from plausible.io.nifti_members import Told, open_nifti, open_structures
 from plausible.io.nnunet_predictions import open_nnunet

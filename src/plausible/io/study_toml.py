@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from plausible.core import Classes, InvalidInput, MemberInfo, Problem
 from plausible.io.activation import Values
-from plausible.io.dicom_files import ACCEPTED, Accept
+from plausible.io.dicom_files import Accept, accepted
 from plausible.io.member_folders import Structures
 from plausible.io.nifti_members import LastAxis
 from plausible.io.raw_dataset import parse_labels
@@ -129,7 +129,7 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyToml:
         references={rater: _folder(folder, where) for rater, where in references.items()},
         classes=_classes(content["classes"]) if "classes" in content else None,
         allow_missing=content.get("allow_missing", False),
-        accept=_accepted(content.get("accept", [])),
+        accept=accepted(content.get("accept", [])),
         **{key: _chosen(key, content.get(key)) for key in CHOICES},
     )
 
@@ -159,14 +159,6 @@ def _chosen(key: str, value: Any) -> Any:
     if value is not None and value not in CHOICES[key]:
         raise ValueError(f"{key} = {value!r}; there are: {', '.join(CHOICES[key])}")
     return value
-
-
-def _accepted(told: Any) -> tuple[Accept, ...]:
-    names = [told] if isinstance(told, str) else list(told)
-    for name in names:
-        if name not in ACCEPTED:
-            raise ValueError(f"accept = {name!r}; there are: {', '.join(ACCEPTED)}")
-    return tuple(one for one in ACCEPTED if one in names)
 
 
 def _known(content: Mapping[str, Any], keys: set[str], where: str) -> None:

@@ -159,10 +159,11 @@ def _judge(
     odd = list[Problem]()
     with collecting(odd):
         dose = read_dose(source, subject=case.subject)
-    members, raters = case.members(), case.raters()
-    odd += _belongs(case, dose, members, raters)
-    check_overlap(dose, members.geometry, subject=case.subject, file=source.name)
-    found = assess_dose(members, dose, plan.constraints, settings, raters=raters)
+        members, raters = case.members(), case.raters()
+        odd += _belongs(case, dose, members, raters)
+        check_overlap(dose, members.geometry, subject=case.subject, file=source.name)
+        found = assess_dose(members, dose, plan.constraints, settings, raters=raters)
+    odd = list(dict.fromkeys(odd))
     odd += [_beyond(case.subject, name, share) for name, share in found.outside.items()]
     for problem in odd:  # for this run's list; in dose.json they stay
         warnings.warn(ProblemWarning(problem), stacklevel=2)
@@ -184,8 +185,7 @@ def _belongs(case: Case, dose: Dose, members: Members, raters: Members | None) -
     frames = {"image": found} if (found := case.frame()) else {}
     sources = (*members.sources, *(raters.sources if raters else ()))
     frames |= {source.info.id: source.frame_of_reference for source in sources if isinstance(source, FramedSource)}
-    told = [problem for name, frame in frames.items() for problem in own.check_holds(frame, what=name, of="dose")]
-    return list(dict.fromkeys(told))
+    return [problem for name, frame in frames.items() for problem in own.check_holds(frame, what=name, of="dose")]
 
 
 def _report(

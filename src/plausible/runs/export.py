@@ -16,6 +16,7 @@ from typing import Any
 from plausible.core import InvalidInput, Problem, provenance
 from plausible.io import hash_file
 from plausible.io.atomic import write_json
+from plausible.io.dicom.folder import sort_folder
 from plausible.io.dicom.series import read_series
 from plausible.io.dicom.source import SourceSeries, deidentified, source_of
 from plausible.io.dicom.uids import UidMap
@@ -116,7 +117,15 @@ def _source(series: Path | None, output: Path, series_uid: str | None) -> Source
                 fix="choose another folder with -o",
             )
         )
-    read = read_series(series, series_uid=series_uid, fill_missing=True, resample_uneven=True, resample_tilt=True)
+    found = sort_folder(series)
+    read = read_series(
+        found,
+        series_uid=series_uid,
+        drawn_on=() if series_uid else found.drawn_on,
+        fill_missing=True,
+        resample_uneven=True,
+        resample_tilt=True,
+    )
     return source_of(read)  # says what can be done where slices were interpolated
 
 

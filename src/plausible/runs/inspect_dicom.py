@@ -19,7 +19,7 @@ from plausible.io.dicom.dose_choice import check_fractions, chosen_doses
 from plausible.io.dicom.objects import DoseFile, Instance, SegmentationFile, SeriesFiles, StructureFile
 from plausible.io.dicom.rtdose import read_dose_object
 from plausible.io.dicom.series import SeriesImage, look_at_series
-from plausible.io.dicom_files import is_dicom
+from plausible.io.dicom_files import holds_dicom_files, is_dicom
 from plausible.io.recognise import folder_kind
 from plausible.runs.dicom_inspection import (
     DicomGroup,
@@ -31,8 +31,6 @@ from plausible.runs.dicom_inspection import (
     StructureLine,
 )
 
-MOST_LOOKED_AT = 200
-"""Files looked at to tell whether a folder holds DICOM."""
 SEVERITIES = ("error", "warning", "note")
 PLANES = ("sagittal", "coronal", "axial")
 
@@ -41,10 +39,7 @@ def holds_dicom(path: Path) -> bool:
     """Whether a file is DICOM, or a folder that is nothing else holds such files."""
     if path.is_file():
         return is_dicom(path)
-    if not path.is_dir() or folder_kind(path) != "members":
-        return False
-    files = (file for file in path.rglob("*") if file.is_file())
-    return any(is_dicom(file) for _, file in zip(range(MOST_LOOKED_AT), files, strict=False))
+    return path.is_dir() and folder_kind(path) == "members" and holds_dicom_files(path)
 
 
 def inspect_dicom(path: Path, *, deep: bool = False, keep_phi: bool = False) -> DicomInspection:

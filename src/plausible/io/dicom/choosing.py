@@ -1,6 +1,6 @@
 """Which series, and which structures, of a folder are meant: told, or drawn on one another, or the only ones."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from plausible.core import InvalidInput, Problem
@@ -42,13 +42,8 @@ def chosen_structure_set(folder: DicomFolder, *, structures_uid: str | None = No
     """
     candidates = [one for one in folder.structure_sets if structures_uid in {None, one.instance.instance_uid}]
     if len(candidates) > 1 or (structures_uid and not candidates):
-        listed = "; ".join(f"{one.instance.instance_uid} ({len(one.rois)} ROIs)" for one in folder.structure_sets)
-        raise refusal(
-            "E602",
-            found=f"structure sets {listed or 'none'}",
-            expected="one structure set",
-            fix="choose one by its SOPInstanceUID (structures_uid=...), or move the others out of the folder",
-        )
+        sizes = {one.instance.instance_uid: len(one.rois) for one in folder.structure_sets}
+        raise _several("structure set", sizes, "choose one by its SOPInstanceUID (structures_uid=...), or ")
     return candidates[0] if candidates else None
 
 
@@ -63,13 +58,8 @@ def chosen_structures(folder: DicomFolder) -> StructureFile | SegmentationFile:
     if len(folder.segmentations) == 1:
         return folder.segmentations[0]
     if folder.segmentations:
-        listed = "; ".join(f"{one.instance.instance_uid} ({len(one.segments)})" for one in folder.segmentations)
-        raise refusal(
-            "E602",
-            found=f"segmentations {listed}",
-            expected="one segmentation that holds all structures",
-            fix="move the others out of the folder, or write one segmentation of all structures",
-        )
+        sizes = {one.instance.instance_uid: len(one.segments) for one in folder.segmentations}
+        raise _several("segmentation", sizes, "write one of all structures, or ")
     if folder.problems:
         raise InvalidInput(_as_error(folder.problems[0]))
     raise refusal(
@@ -77,6 +67,16 @@ def chosen_structures(folder: DicomFolder) -> StructureFile | SegmentationFile:
         found="no structure set and no segmentation",
         expected="an RTSTRUCT or a SEG of the case",
         fix="plausible inspect -i FOLDER lists what is there",
+    )
+
+
+def _several(what: str, sizes: Mapping[str, int], otherwise: str) -> InvalidInput:
+    listed = "; ".join(f"{uid} ({n} structures)" for uid, n in sizes.items())
+    return refusal(
+        "E602",
+        found=f"{what}s: {listed or 'none'}",
+        expected=f"one {what}",
+        fix=f"{otherwise}move the others out of the folder",
     )
 
 

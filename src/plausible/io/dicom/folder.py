@@ -56,6 +56,11 @@ class DicomFolder:
     others: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def drawn_on(self) -> frozenset[str]:
+        """Images that its structure sets were drawn on: they tell which of several series is meant."""
+        return frozenset(uid for one in self.structure_sets for uid in one.image_uids)
+
     def images_of(self, structures: StructureFile) -> tuple[SeriesFiles, ...]:
         """Groups of planes a structure set was drawn on; else those of its frame of reference."""
         drawn = tuple(one for one in self.images if one.instance_uids & structures.image_uids)
