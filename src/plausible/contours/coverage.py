@@ -9,21 +9,19 @@ way) need no rule of their own. Loops of one plane combine by what lies in what:
 Exact but for pixels which the outlines of two partly overlapping loops both cross.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
 
-from plausible.contours.planes import Plane
-from plausible.core import Problem
-from plausible.core.problems import ProblemWarning
+from plausible.contours.planes import Plane, warn_of
 
 PARTS = 3
 """Pixels are split into this many parts along both axes."""
 ON_THE_LINE = 0.05
 """Points of a loop closer than this to another's outline (pixels) say nothing about which lies in which."""
+MEND = "mend the contours where they were drawn"
 PROBES = 96
 """Points spread over a loop's outline that are asked."""
 
@@ -61,19 +59,16 @@ def plane_coverage(plane: Plane, *, name: str) -> Coverage:
     order = sorted(range(len(areas)), key=lambda n: -areas[n])
     exclusive = any(loop.kind == "CLOSEDPLANAR_XOR" for loop in plane.loops)
     total = np.zeros(PARTS * size)
+    where = f", {plane.position_mm:.2f} mm along the normal"
     for rank, n in enumerate(order):
         window, share = _loop_share((plane.pixels[n] + 0.5 - start) * PARTS, total.shape)
         relations = [relation(plane.pixels[n], plane.pixels[larger]) for larger in order[:rank]]
         total[window] = _combined(total[window], share, relations, exclusive=exclusive)
         if not exclusive and ("partly" in relations or "same" in relations):
-            _warn(
-                name,
-                plane,
-                "two loops that overlap in part",
-                "loops inside or beside each other; their union was taken",
-            )
+            overlapping = "loops inside or beside each other; their union was taken"
+            warn_of(name, f"two loops that overlap in part{where}", overlapping, MEND)
         if abs(share.sum() / PARTS**2 - areas[n]) > 0.01 * max(areas[n], 1e-3):
-            _warn(name, plane, "a loop that crosses itself", "a simple outline; both lobes were counted")
+            warn_of(name, f"a loop that crosses itself{where}", "a simple outline; both lobes were counted", MEND)
     return Coverage((int(start[0]), int(start[1])), total)
 
 
@@ -139,14 +134,3 @@ def _probe(probes: np.ndarray, outline: np.ndarray, tolerance: float) -> tuple[n
     nearest = np.clip((to * step).sum(axis=2) / length, 0, 1)
     distance = np.linalg.norm(to - nearest[..., None] * step, axis=2).min(axis=1)
     return inside, distance <= tolerance
-
-
-def _warn(name: str, plane: Plane, found: str, expected: str) -> None:
-    problem = Problem(
-        code="E702",
-        severity="warning",
-        found=f"{name}: {found}, {plane.position_mm:.2f} mm along the normal",
-        expected=expected,
-        fix="mend the contours where they were drawn",
-    )
-    warnings.warn(ProblemWarning(problem), stacklevel=4)

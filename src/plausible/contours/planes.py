@@ -94,8 +94,8 @@ def contour_planes(
     """
     loops = tuple(loop for loop in contours.loops if len(loop.points_mm) >= 3)
     if len(loops) < len(contours.loops):
-        _warn(
-            contours,
+        warn_of(
+            name_of(contours),
             f"{len(contours.loops) - len(loops)} loops of fewer than three points",
             "loops that enclose an area",
             "nothing, they hold no volume; delete them where the contours were drawn",
@@ -198,7 +198,7 @@ def _normal(contours: Contours, loops: Sequence[Loop]) -> np.ndarray:
         raise InvalidInput(
             Problem(
                 code="E701",
-                found=f"structure {contours.number} ({contours.name}): points {apart:.2f} mm off their loop's plane",
+                found=f"{name_of(contours)}: points {apart:.2f} mm off their loop's plane",
                 expected=f"flat loops in parallel planes (within {FLAT_MM} mm)",
                 fix="export the structure with axial contours",
             )
@@ -221,27 +221,27 @@ def _warn_of_gaps(contours: Contours, positions: np.ndarray, slice_mm: float) ->
     gaps, wide = np.diff(positions), separating_gaps(positions, slice_mm=slice_mm)
     usual = float(np.median(gaps[~wide])) if (~wide).any() else slice_mm
     if wide.any():
-        _warn(
-            contours,
+        warn_of(
+            name_of(contours),
             f"{wide.sum()} gaps between contours, the widest {gaps[wide].max():.4g} mm",
             f"contours about every {usual:.4g} mm; the parts were kept apart, nothing was filled in",
             "check whether contours are missing there; interpolate them where they were drawn",
         )
     if usual > WIDE * slice_mm:
-        _warn(
-            contours,
+        warn_of(
+            name_of(contours),
             f"contours every {usual:.4g} mm on slices of {slice_mm:.4g} mm",
             "a contour on every slice; each stands for a slab of its spacing",
             "interpolate the contours where they were drawn",
         )
 
 
-def _warn(contours: Contours, found: str, expected: str, fix: str) -> None:
-    problem = Problem(
-        code="E702",
-        severity="warning",
-        found=f"structure {contours.number} ({contours.name}): {found}",
-        expected=expected,
-        fix=fix,
-    )
+def warn_of(name: str, found: str, expected: str, fix: str) -> None:
+    """Warn (E702) of contours that had to be interpreted."""
+    problem = Problem(code="E702", severity="warning", found=f"{name}: {found}", expected=expected, fix=fix)
     warnings.warn(ProblemWarning(problem), stacklevel=4)
+
+
+def name_of(contours: Contours) -> str:
+    """What messages call a structure."""
+    return f"structure {contours.number} ({contours.name})"

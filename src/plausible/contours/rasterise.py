@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from plausible.contours.coverage import PARTS, plane_coverage
-from plausible.contours.planes import Planes, contour_planes
+from plausible.contours.planes import Planes, contour_planes, name_of
 from plausible.core import Contours, Geometry
 
 HALF = 0.5 - 1e-6
@@ -44,7 +44,7 @@ def rasterise(
         low, high = plane.position_mm - plane.below_mm, plane.position_mm + plane.above_mm
         if high <= -slice_mm / 2 or low >= (layers.shape[2] - 0.5) * slice_mm:
             continue
-        found = plane_coverage(plane, name=_name(contours))
+        found = plane_coverage(plane, name=name_of(contours))
         window, part = _window(found.start, found.pixels, layers.shape)
         for k in range(max(round(low / slice_mm), 0), min(round(high / slice_mm) + 1, layers.shape[2])):
             height = min(high / slice_mm, k + 0.5) - max(low / slice_mm, k - 0.5)
@@ -65,7 +65,7 @@ def _window(
 def _across(planes: Planes, contours: Contours, geometry: Geometry) -> Float32[np.ndarray, "i j k"]:
     covered = np.zeros(geometry.shape, np.float32)
     matrix = (np.linalg.inv(planes.affine) @ geometry.affine)[:3]
-    found = [plane_coverage(plane, name=_name(contours)) for plane in planes.planes]
+    found = [plane_coverage(plane, name=name_of(contours)) for plane in planes.planes]
     steps = (np.indices((FINE,) * 3).reshape(3, -1).T + 0.5) / FINE - 0.5
     for i in range(geometry.shape[0]):
         layer = np.indices((1, *geometry.shape[1:])).reshape(3, -1).T + np.array([i, 0, 0])
@@ -87,7 +87,3 @@ def _at(points: np.ndarray, start: tuple[int, int], parts: np.ndarray) -> np.nda
     found = np.zeros(len(points))
     found[inside] = parts[tuple(place[inside].T)]
     return found
-
-
-def _name(contours: Contours) -> str:
-    return f"structure {contours.number} ({contours.name})"

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from plausible.contours.coverage import PARTS, Coverage, plane_coverage
-from plausible.contours.planes import Plane, Planes, contour_planes
+from plausible.contours.planes import Plane, Planes, contour_planes, name_of
 from plausible.core import Contours, Dose, Geometry
 from plausible.dose.dvh import Dvh, dvh_of_cells, dvh_of_samples
 from plausible.dose.interpolation import DoseField, Interpolation
@@ -96,7 +96,7 @@ def _cells(
     planes: Planes, contours: Contours, step_mm: float, between: Between
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Centres, sizes, in-plane scales and shares of the cells of one plane after the other."""
-    name = f"structure {contours.number} ({contours.name})"
+    name = name_of(contours)
     for plane in planes.planes:
         centres, sizes, scales = _flat_cells(plane_coverage(plane, name=name))
         heights, thick, shares = (np.repeat(part, len(centres)) for part in _layers(plane, step_mm, between))
